@@ -1,0 +1,296 @@
+"""What a set of examples holds: one pass over it that checks every array and sums it up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label as components
+from skimage.measure import regionprops
+
+from napari_noisyseg.annotation.classes import Classes, present_values
+from napari_noisyseg.annotation.examples import Example, Labels, Pixels
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.errors import UserError
+
+@dataclass(frozen=True)
+class Facts:
+    """What the pass found out about one example.
+
+    Attributes
+    ----------
+    shape
+        (pages, height, width).
+    picture
+        Hash of the image's pixels: equal for the same picture under two names.
+    labels
+        Hash of the annotation; empty without one.
+    count, total, squares
+        Number of pixels, and per channel their sum and sum of squares, for the normalisation.
+    """
+
+    shape: tuple[int, int, int]
+    picture: str
+    labels: str
+    count: int
+    total: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Examples by role, with all that training needs to know of them.
+
+    Attributes
+    ----------
+    noisy, clean, test
+        The examples of each role. A noisy annotation of a picture that is also clean is no example
+        of its own: it stands in `pairs`.
+    pairs
+        For the position of a clean example, the noisy annotations of the same picture.
+    kinds
+        The classes: their values in masks, and the value that means not annotated.
+    channels
+        Channels of every image.
+    facts
+        What was found about each example.
+    notices
+        What the user should know, a sentence each.
+    """
+
+    noisy: tuple[Example, ...]
+    clean: tuple[Example, ...]
+    test: tuple[Example, ...]
+    pairs: dict[int, tuple[Example, ...]]
+    kinds: Classes
+    channels: int
+    facts: dict[Example, Facts]
+    object_sizes: tuple[float, ...]
+    notices: tuple[str, ...] = field(default=())
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, background included; at least 2."""
+        return len(self.kinds.values)
+
+    def class_indices(self, example: Example) -> NDArray[np.int16]:
+        """Annotation of an example as class indices, (pages, height, width), -1 not annotated."""
+        if example.read_label is None:
+            raise ValueError(f"{example.title} has no annotation")
+        return self.kinds.indices(example.read_label(), example.label_origin)
+
+    def statistics(self, examples: Iterable[Example]) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation per channel over the examples' pictures, each counted once."""
+        distinct = {self.facts[e].picture: self.facts[e] for e in examples}.values()
+        count = sum(f.count for f in distinct)
+        mean = sum((f.total for f in distinct), np.zeros(self.channels)) / count
+        squares = sum((f.squares for f in distinct), np.zeros(self.channels)) / count
+        deviation = np.sqrt(np.maximum(squares - mean**2, 0))
+        deviation[deviation < 1e-6 * np.maximum(np.abs(mean), 1e-6)] = 1.0
+        return [float(m) for m in mean], [float(d) for d in deviation]
+
+    def fingerprint(self) -> str:
+        """Hash of all pictures and annotations, their names and roles: the same for the same data."""
+        digest = hashlib.blake2b(digest_size=16)
+        for role, group in (("noisy", self.noisy), ("clean", self.clean)):
+            for example in group:
+                found = self.facts[example]
+                parts = (role, example.name, example.annotator, found.picture, found.labels)
+                digest.update("\0".join(parts).encode("utf-8", "surrogatepass") + b"\n")
+        return digest.hexdigest()
+
+
+def survey(
+    examples: Sequence[Example], ignore_value: int | None = None
+) -> Generator[tuple[int, int], None, DataSet]:
+    """Read every example once, check it, and return the data set.
+
+    Yields
+    ------
+    tuple of int
+        Examples read so far and in all, for a progress bar; memory holds one example at a time.
+
+    Raises
+    ------
+    UserError
+        One sentence that names the file: sizes or channels that differ, class values that the clean
+        annotations do not have, annotations of one class only, pixels that are not finite.
+    """
+    by_role = {role: [e for e in examples if e.role is role] for role in Role}
+    order = [*by_role[Role.CLEAN], *by_role[Role.NOISY], *by_role[Role.TEST]]
+    facts: dict[Example, Facts] = {}
+    found_values: dict[Example, frozenset[int]] = {}
+    object_sizes: list[float] = []
+    for done, example in enumerate(order):
+        yield done, len(order)
+        image, labels = _read(example)
+        _check_channels(example, image, facts, order)
+        facts[example] = _facts(image, labels)
+        if labels is not None:
+            present = present_values(labels, example.label_origin) - {ignore_value}
+            found_values[example] = present
+            if example.role is Role.CLEAN:
+                object_sizes.extend(_object_sizes(labels, ignore_value))
+    yield len(order), len(order)
+
+    judges = by_role[Role.CLEAN] or by_role[Role.NOISY]
+    kinds = Classes.of([found_values[e] for e in judges if e in found_values], ignore_value)
+    _refuse_single_class(by_role, found_values)
+    for example, present in found_values.items():
+        kinds.check(present, example.label_origin)
+    noisy, pairs, notices = _pairs(by_role, facts)
+    return DataSet(
+        noisy=tuple(noisy),
+        clean=tuple(by_role[Role.CLEAN]),
+        test=tuple(by_role[Role.TEST]),
+        pairs=pairs,
+        kinds=kinds,
+        channels=len(facts[order[0]].total),
+        facts=facts,
+        object_sizes=tuple(object_sizes),
+        notices=(*_leaks(by_role, facts), *notices),
+    )
+
+
+def _read(example: Example) -> tuple[Pixels, Labels | None]:
+    image = example.read_image()
+    labels = example.read_label() if example.read_label is not None else None
+    shape = (image.shape[0], *image.shape[2:])
+    if labels is not None and labels.shape != shape:
+        raise UserError(
+            f"mask '{example.label_origin}' is {_size(labels.shape)} but its image "
+            f"'{example.origin}' is {_size(shape)}: a mask has its image's size"
+        )
+    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
+        raise UserError(
+            f"image '{example.origin}' holds NaN or infinite pixels: replace or remove them"
+        )
+    return image, labels
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    pages = f"{shape[0]} pages of " if shape[0] > 1 else ""
+    return f"{pages}{shape[2]} x {shape[1]} pixels"
+
+
+def _check_channels(
+    example: Example, image: Pixels, facts: dict[Example, Facts], order: list[Example]
+) -> None:
+    first = order[0]
+    if first in facts and len(facts[first].total) != image.shape[1]:
+        raise UserError(
+            f"image '{example.origin}' has {image.shape[1]} channel(s) but '{first.origin}' has "
+            f"{len(facts[first].total)}: convert all images to the same kind, grey or colour"
+        )
+
+
+def _facts(image: Pixels, labels: Labels | None) -> Facts:
+    pixels = np.ascontiguousarray(image)
+    digest = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=16)
+    digest.update(pixels.data)
+    wide = pixels.astype(np.float64)
+    return Facts(
+        shape=(image.shape[0], image.shape[2], image.shape[3]),
+        picture=digest.hexdigest(),
+        labels=""
+        if labels is None
+        else hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest(),
+        count=image.shape[0] * image.shape[2] * image.shape[3],
+        total=wide.sum((0, 2, 3)),
+        squares=np.square(wide).sum((0, 2, 3)),
+    )
+
+
+def _object_sizes(labels: Labels, ignore_value: int | None) -> list[float]:
+    """Diameter of each object over the longer side of its picture: that of a disc of its area."""
+    sizes = []
+    for page in labels:
+        annotated = page[page != ignore_value] if ignore_value is not None else page
+        if annotated.size == 0:
+            continue
+        objects = page != annotated.min()
+        if ignore_value is not None:
+            objects &= page != ignore_value
+        side = max(page.shape)
+        found = regionprops(components(objects))
+        sizes += [float(np.sqrt(4 / np.pi * r.area)) / side for r in found if r.area >= 4]
+    return sizes
+
+
+def _refuse_single_class(
+    by_role: dict[Role, list[Example]], found: dict[Example, frozenset[int]]
+) -> None:
+    for role in (Role.CLEAN, Role.NOISY):
+        group = by_role[role]
+        union = frozenset[int]().union(*(found[e] for e in group if e in found))
+        if group and len(union) < 2:
+            only = f"only the value {next(iter(union))}" if union else "no annotated pixel"
+            what = "all background" if union == {0} else only
+            raise UserError(
+                f"the {role} masks hold {what} (e.g. '{group[0].label_origin}'): there is no object "
+                f"to learn from; give {role} masks with objects and background"
+            )
+
+
+def _pairs(
+    by_role: dict[Role, list[Example]], facts: dict[Example, Facts]
+) -> tuple[list[Example], dict[int, tuple[Example, ...]], list[str]]:
+    """Noisy annotations of clean pictures are pairs; a picture is known by its pixels."""
+    position = {facts[e].picture: i for i, e in enumerate(by_role[Role.CLEAN])}
+    clean_names = {e.name: e for e in by_role[Role.CLEAN]}
+    noisy: list[Example] = []
+    pairs: dict[int, list[Example]] = defaultdict(list)
+    same_name: list[str] = []
+    for example in by_role[Role.NOISY]:
+        if (clean := position.get(facts[example].picture)) is not None:
+            pairs[clean].append(example)
+        else:
+            noisy.append(example)
+            if example.name in clean_names:
+                same_name.append(example.name)
+    notices = []
+    if pairs:
+        notices.append(
+            f"{_count(len(pairs), 'clean image')} also {'has' if len(pairs) == 1 else 'have'} a "
+            f"noisy annotation: known as pairs, trained on by the clean one "
+            f"({_names([by_role[Role.CLEAN][i].name for i in pairs])})"
+        )
+    if same_name:
+        notices.append(
+            f"noisy and clean images share names but not pixels, so they are taken for different "
+            f"images: {_names(same_name)}"
+        )
+    if by_role[Role.NOISY] and not noisy:
+        raise UserError(
+            "every noisy image is also a clean one: give noisy images that have no clean mask, or "
+            "train with --method clean"
+        )
+    return noisy, {k: tuple(v) for k, v in pairs.items()}, notices
+
+
+def _leaks(by_role: dict[Role, list[Example]], facts: dict[Example, Facts]) -> list[str]:
+    tested = {facts[e].picture: e for e in by_role[Role.TEST]}
+    notices = []
+    for role in (Role.CLEAN, Role.NOISY):
+        both = [e for e in by_role[role] if facts[e].picture in tested]
+        if both:
+            named = [f"'{e.origin}' and '{tested[facts[e].picture].origin}'" for e in both]
+            notices.append(
+                f"warning: the same picture stands among {role} and test images, so the test "
+                f"measures flatter: {_names(named)}"
+            )
+    return notices
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _names(names: Sequence[str], most: int = 5) -> str:
+    distinct = list(dict.fromkeys(names))
+    rest = len(distinct) - most
+    return ", ".join(distinct[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,241 @@
+"""Predictions held against masks, arrays or files alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_noisyseg.annotation.arrays import Arrays, as_labels
+from napari_noisyseg.annotation.classes import Classes, present_values
+from napari_noisyseg.annotation.examples import Labels
+from napari_noisyseg.annotation.images import read_image, read_mask, read_raster
+from napari_noisyseg.annotation.measures import measure_image
+from napari_noisyseg.annotation.tables import MeasureTable
+from napari_noisyseg.errors import UserError
+
+Probabilities = NDArray[np.floating[Any]]
+"""(pages, channels, height, width): one channel, the object's, or one per class."""
+
+
+def evaluate(
+    predictions: Arrays,
+    masks: Arrays,
+    *,
+    threshold: float = 0.5,
+    ignore_value: int | None = None,
+) -> MeasureTable:
+    """Measure predictions against masks.
+
+    Parameters
+    ----------
+    predictions
+        As many as masks: each bool or whole numbers (H, W), the class values; or probabilities,
+        float (H, W) of the object, or (classes, H, W). Lists, or one array with the pictures along
+        its first axis.
+    masks
+        Each (H, W), bool or whole numbers.
+    threshold
+        Probability from which a pixel is the object, 0 to 1.
+    ignore_value
+        Mask value of pixels that are not annotated.
+
+    Returns
+    -------
+    MeasureTable
+        One row per image; ``table.summary()["dice"]["mean"]`` is the mean Dice, ``table.text()`` a
+        table to print.
+
+    Raises
+    ------
+    UserError
+        If numbers, sizes or class values differ.
+    """
+    if len(predictions) != len(masks):
+        raise UserError(
+            f"{len(predictions)} predictions but {len(masks)} masks: give one mask per prediction"
+        )
+    truths = [as_labels(mask, f"mask {i}") for i, mask in enumerate(masks)]
+    found = [
+        _chances_or_labels(prediction, truth, f"prediction {i}")
+        for i, (prediction, truth) in enumerate(zip(predictions, truths, strict=True))
+    ]
+    names = [f"{i:04d}" for i in range(len(truths))]
+    whole = [labels for _, labels in found if labels is not None]
+    kinds = classes_of([*truths, *whole], names, ignore_value)
+    table = MeasureTable()
+    for name, truth, (chances, labels) in zip(names, truths, found, strict=True):
+        _measure(table, name, truth, chances, labels, kinds, threshold)
+    return table
+
+
+def evaluate_files(
+    pairs: Sequence[tuple[Path, Path, Path | None]],
+    *,
+    threshold: float = 0.5,
+    ignore_value: int | None = None,
+    table: MeasureTable,
+) -> Iterator[int]:
+    """Measure files, adding a row per image to `table`; yields the number of files done.
+
+    Parameters
+    ----------
+    pairs
+        Prediction, mask, and the file of the prediction's probabilities if there is one.
+    threshold, ignore_value
+        As in `evaluate`.
+    table
+        Where the rows go.
+    """
+    present = [present_values(read_mask(mask), str(mask)) for _, mask, _ in pairs]
+    for prediction, _, _ in pairs:
+        raster = read_raster(prediction)
+        if raster.pixels.dtype.kind != "f":
+            labels = read_mask(prediction, reader=lambda _, raster=raster: raster)  # type: ignore[misc]
+            present.append(present_values(labels, str(prediction)))
+    kinds = Classes.of([values - {ignore_value} for values in present], ignore_value)
+    kinds = _at_least_two(kinds)
+    for done, (prediction, mask, chances_file) in enumerate(pairs):
+        truth = read_mask(mask)
+        chances, labels = _read_prediction(prediction, truth, mask)
+        if chances is None and chances_file is not None:
+            chances, _ = _read_prediction(chances_file, truth, mask)
+        _measure(table, prediction.stem, truth, chances, labels, kinds, threshold)
+        yield done + 1
+
+
+def classes_of(masks: Sequence[Labels], names: Sequence[str], ignore_value: int | None) -> Classes:
+    """Classes of some masks together; at least two."""
+    labelled = zip(masks, [*names, *names], strict=False)
+    found = [present_values(mask, name) - {ignore_value} for mask, name in labelled]
+    return _at_least_two(Classes.of(found, ignore_value))
+
+
+def class_choice(chances: Probabilities, threshold: float = 0.5) -> NDArray[np.int64]:
+    """Class indices (pages, height, width) of probabilities: threshold, or the likeliest class."""
+    if chances.shape[1] == 1:
+        return (chances[:, 0] >= threshold).astype(np.int64)
+    return chances.argmax(1)
+
+
+def add_measures(
+    table: MeasureTable,
+    name: str,
+    predicted: NDArray[Any],
+    truth: NDArray[Any],
+    kinds: Classes,
+    chances: Probabilities | None = None,
+    *,
+    volume: bool = False,
+) -> None:
+    """Add the measures of an image, a row per page (``name[3]``) where it has several.
+
+    Parameters
+    ----------
+    table
+        Where the rows go.
+    name
+        The image's name.
+    predicted, truth
+        Class indices (pages, height, width); -1 in `truth` where not annotated.
+    kinds
+        The classes.
+    chances
+        Probabilities, if there are any.
+    volume
+        Whether the pages are one volume, measured as a whole.
+    """
+    parts: list[tuple[str, Any]] = [(name, slice(None))]
+    if len(truth) > 1 and not volume:
+        parts = [(f"{name}[{page}]", slice(page, page + 1)) for page in range(len(truth))]
+    for title, pages in parts:
+        table.add(
+            title,
+            measure_image(
+                predicted[pages],
+                truth[pages],
+                len(kinds.values),
+                None if chances is None else np.moveaxis(chances[pages], 1, 0),
+                class_values=kinds.values,
+            ),
+        )
+
+
+def _measure(
+    table: MeasureTable,
+    name: str,
+    truth: Labels,
+    chances: Probabilities | None,
+    labels: Labels | None,
+    kinds: Classes,
+    threshold: float,
+) -> None:
+    if chances is not None and chances.shape[1] not in (1, len(kinds.values)):
+        raise UserError(
+            f"prediction '{name}' has {chances.shape[1]} channels of probabilities but there are "
+            f"{len(kinds.values)} classes ({', '.join(map(str, kinds.values[:8]))})"
+        )
+    if chances is not None and chances.shape[1] == 1 and len(kinds.values) > 2:
+        raise UserError(
+            f"prediction '{name}' is one channel of probabilities but the masks have "
+            f"{len(kinds.values)} classes: give a channel per class, or masks"
+        )
+    unignored = Classes(kinds.values, kinds.binary)
+    if labels is not None:
+        predicted: NDArray[Any] = unignored.indices(labels, name, "the masks")
+    else:
+        assert chances is not None
+        predicted = class_choice(chances, threshold)
+    add_measures(table, name, predicted, kinds.indices(truth, name, "the masks"), kinds, chances)
+
+
+def _chances_or_labels(
+    prediction: ArrayLike, truth: Labels, where: str
+) -> tuple[Probabilities | None, Labels | None]:
+    array = np.asarray(prediction)
+    if array.shape[-2:] != truth.shape[1:] or array.ndim not in (2, 3):
+        raise UserError(
+            f"{where} has shape {array.shape} but its mask {truth.shape[1:]}: they have the same "
+            f"height and width"
+        )
+    if array.dtype.kind == "f":
+        chances = array[None] if array.ndim == 3 else array[None, None]
+        return _checked_chances(chances, where), None
+    return None, as_labels(array, where)
+
+
+def _read_prediction(
+    path: Path, truth: Labels, mask: Path
+) -> tuple[Probabilities | None, Labels | None]:
+    """Read probabilities or class values; exactly one of both is returned."""
+    raster = read_raster(path)
+    if raster.pixels.dtype.kind == "f":
+        chances = read_image(path, truth.shape, mask_path=mask, reader=lambda _: raster)
+        return _checked_chances(chances, str(path)), None
+    labels = read_mask(path, reader=lambda _: raster)
+    if labels.shape != truth.shape:
+        sizes = [f"{part.shape[2]} x {part.shape[1]}" for part in (labels, truth)]
+        raise UserError(
+            f"'{path}' is {sizes[0]} pixels but its mask '{mask}' is {sizes[1]}: they have one size"
+        )
+    return None, labels
+
+
+def _checked_chances(chances: NDArray[Any], where: str) -> Probabilities:
+    if not np.isfinite(chances).all() or chances.min() < -1e-6 or chances.max() > 1 + 1e-6:
+        raise UserError(
+            f"{where} holds floating-point values outside 0 to 1: give probabilities, or masks of "
+            f"whole numbers"
+        )
+    return chances.clip(0, 1)
+
+
+def _at_least_two(kinds: Classes) -> Classes:
+    if len(kinds.values) >= 2:
+        return kinds
+    only = kinds.values[0] if kinds.values else 0
+    values = (0, only) if only > 0 else (only, 1)
+    return Classes(values, False, kinds.ignore_value)

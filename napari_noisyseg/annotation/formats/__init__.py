@@ -1,0 +1,1 @@
+"""Decoders, one module per file format, that believe nothing a file says about itself."""

@@ -1,0 +1,1 @@
+"""The command line: a thin face that translates flags to functions and events to lines."""

@@ -1,0 +1,129 @@
+"""What the command line prints: lines, JSON or a progress bar; a closed terminal stops nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
+
+
+class Console:
+    """Prints, and goes silent where nobody can read any more.
+
+    Attributes
+    ----------
+    quiet
+        Print errors and warnings only.
+    json
+        Print one JSON object per line on standard output instead of text.
+    """
+
+    def __init__(self) -> None:
+        self.quiet = False
+        self.json = False
+        self.log_handler = _LogHandler(self)
+        self._around: Callable[[TextIO, str], None] | None = None
+
+    @property
+    def wants_bar(self) -> bool:
+        """Whether a progress bar makes sense: text, on a terminal."""
+        try:
+            terminal = sys.stdout is not None and sys.stdout.isatty()
+        except (OSError, ValueError):
+            terminal = False
+        return terminal and not self.quiet and not self.json
+
+    def say(self, text: str) -> None:
+        """Print a text on standard output, unless quiet or JSON is wanted."""
+        if not self.quiet and not self.json:
+            self._write(sys.stdout, text)
+
+    def result(self, text: str) -> None:
+        """Print what was asked for, also when quiet."""
+        self._write(sys.stdout, text)
+
+    def data(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Print a JSON object on one line, if JSON is wanted."""
+        if self.json:
+            record = {"event": kind, **values}
+            self._write(sys.stdout, json.dumps(_strict(record), ensure_ascii=False))
+
+    def warn(self, text: str) -> None:
+        """Print a warning on standard error."""
+        self._write(sys.stderr, text if text.startswith("warning: ") else f"warning: {text}")
+
+    def error(self, text: str) -> None:
+        """Print an error on standard error, on one line."""
+        self._write(sys.stderr, "error: " + " ".join(text.split()))
+
+    def traceback(self) -> None:
+        """Print the traceback of an error that is ours."""
+        self._write(
+            sys.stderr,
+            traceback.format_exc()
+            + "error: this is a fault of napari-noisyseg, not yours: please report it with the "
+            "lines above",
+        )
+
+    @contextmanager
+    def around(self, write: Callable[[TextIO, str], None]) -> Iterator[None]:
+        """Let a progress bar print the lines, above itself."""
+        self._around = write
+        try:
+            yield
+        finally:
+            self._around = None
+
+    def _write(self, stream: TextIO | None, text: str) -> None:
+        if stream is None:
+            return
+        with suppress(OSError, ValueError):
+            if self._around is not None:
+                self._around(stream, text)
+                return
+            encoding = stream.encoding or "utf-8"
+            stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+            stream.flush()
+
+
+def quiet_exit(status: int) -> int:
+    """Flush what can be flushed, so that the interpreter does not complain about closed pipes."""
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, descriptor)
+                os.close(null)
+    return status
+
+
+class _LogHandler(logging.Handler):
+    """Prints the warnings of our own modules."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        self._console.warn(record.getMessage())
+
+
+def _strict(value: Any) -> Any:
+    """Make values that strict JSON can hold: nan and infinity become null, paths text."""
+    if isinstance(value, Mapping):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

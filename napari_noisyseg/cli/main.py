@@ -1,0 +1,111 @@
+"""The parser, and the one place where exceptions become sentences and exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from napari_noisyseg import __version__
+from napari_noisyseg.cli import (
+    doctor_command,
+    evaluate_command,
+    predict_command,
+    sample_command,
+    settings_command,
+    train_command,
+)
+from napari_noisyseg.cli.console import Console, quiet_exit
+from napari_noisyseg.errors import StoppedError, UserError
+
+DESCRIPTION = """\
+Train a segmentation network from many annotations one cannot trust and a few clean ones, and see,
+pixel by pixel, which to believe."""
+
+EPILOG = """\
+example:
+  napari-noisyseg sample data          write the sample data set
+  napari-noisyseg train data --out runs/first
+  napari-noisyseg predict runs/first data/test_img --gt data/test_gt --out results
+
+exit status: 0 done, 1 stopped during work, 2 something to mend first, 130 / 143 / 129 interrupted
+(Ctrl-C, terminated, terminal closed; a training is saved and can be resumed)"""
+
+COMMANDS = (
+    train_command,
+    predict_command,
+    evaluate_command,
+    sample_command,
+    settings_command,
+    doctor_command,
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that refuses in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the refusal; `main` prints it and exits with status 2."""
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+def make_parser() -> Parser:
+    """Build the parser of all commands."""
+    parser = Parser(
+        prog="napari-noisyseg",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    console = Console()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of libraries: what the user must know we say ourselves
+            logging.getLogger("napari_noisyseg").addHandler(console.log_handler)
+            try:
+                status = _run(arguments, console)
+            finally:
+                logging.getLogger("napari_noisyseg").removeHandler(console.log_handler)
+    except UserError as error:
+        console.error(str(error))
+        status = 2
+    except StoppedError as error:
+        console.error(str(error))
+        status = 1
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        status = 130
+    except BrokenPipeError:
+        status = 1
+    except Exception:
+        console.traceback()
+        status = 1
+    return quiet_exit(status)
+
+
+def _run(arguments: Sequence[str] | None, console: Console) -> int:
+    parser = make_parser()
+    parsed = parser.parse_args(arguments)
+    if parsed.command is None:
+        console.say(parser.format_help().rstrip())
+        return 2
+    console.quiet = getattr(parsed, "quiet", False)
+    console.json = getattr(parsed, "json", False)
+    return int(parsed.run(parsed, console))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

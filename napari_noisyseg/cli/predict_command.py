@@ -1,0 +1,223 @@
+"""``napari-noisyseg predict`` (alias ``inference``): a trained model applied to images on disk."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_noisyseg.cli.console import Console
+from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
+from napari_noisyseg.errors import StoppedError, UserError
+
+if TYPE_CHECKING:
+    from napari_noisyseg.annotation.examples import Labels
+    from napari_noisyseg.annotation.tables import MeasureTable
+    from napari_noisyseg.model.trained import TrainedModel
+
+DESCRIPTION = """\
+Apply a trained model to images: NAME.tif holds the probabilities (float32, 0 to 1; a channel per class
+when there are more than two), NAME_mask.png the mask (NAME_mask.tif for a stack), both at the image's
+own size. With --gt also metrics.csv, a row per image, and metrics.json."""
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its alias."""
+    parser = commands.add_parser(
+        "predict",
+        aliases=["inference"],
+        help="apply a trained model to images",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "model", nargs="?", type=Path, metavar="RUN", help="run folder; default: newest in runs/"
+    )
+    parser.add_argument(
+        "images",
+        nargs="?",
+        type=Path,
+        metavar="IMAGES",
+        help="folder of images, or one image; default: data/test_img",
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: results")
+    parser.add_argument("--gt", type=Path, metavar="DIR", help="true masks, to measure by")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="probability from which a pixel is the object (two classes); default: 0.5",
+    )
+    parser.add_argument(
+        "--ignore-value", type=int, metavar="V", help="value of unannotated pixels in the masks"
+    )
+    parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace former predictions in the output folder"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print errors and warnings only")
+    parser.add_argument("--json", action="store_true", help="print events as lines of JSON")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image, its mask if there is one, and where its prediction goes."""
+
+    image: Path
+    mask: Path | None
+    name: str
+    chances: Path
+
+    def mask_target(self, pages: int) -> Path:
+        """File of the predicted mask; PNG holds one page only."""
+        return self.chances.with_name(f"{self.name}_mask.{'png' if pages == 1 else 'tif'}")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    if not 0 <= arguments.threshold <= 1:
+        raise UserError(f"--threshold is a probability from 0 to 1, not {arguments.threshold}")
+    run_path, images, truth, out = _places(arguments)
+    jobs = _jobs(images, truth, out, arguments.overwrite)
+    with stop_on_signals() as request:
+        from napari_noisyseg.model.output_folders import make_folder
+        from napari_noisyseg.model.prediction import load_model
+
+        model = load_model(run_path, arguments.device)
+        console.say(f"model {run_path}, {len(jobs)} image{'s' if len(jobs) > 1 else ''}")
+        for job in jobs:
+            _read(job, model, arguments.ignore_value)
+            if request:
+                return _interrupted(request, console, 0, len(jobs))
+        make_folder(out)
+        table = _predict(jobs, model, arguments, console, request)
+    if request:
+        return request.status
+    if table is not None:
+        from napari_noisyseg.files import write_file
+
+        write_file(out / "metrics.csv", table.to_csv_text())
+        write_file(out / "metrics.json", table.to_json())
+        console.say(table.text())
+        console.data("Measured", {"images": len(table), "measures": table.summary()})
+    console.say(f"done: probabilities and masks are in {out}")
+    return 0
+
+
+def _places(arguments: argparse.Namespace) -> tuple[Path, Path, Path | None, Path]:
+    """Fill in what the reference code took for granted."""
+    run_path = arguments.model
+    if run_path is None:
+        from napari_noisyseg.model.runs import newest_run
+
+        run_path = newest_run(Path("runs"))
+    images = arguments.images or Path("data/test_img")
+    truth = arguments.gt
+    if arguments.images is None and truth is None and Path("data/test_gt").is_dir():
+        truth = Path("data/test_gt")
+    return run_path, images, truth, arguments.out or Path("results")
+
+
+def _jobs(images: Path, truth: Path | None, out: Path, overwrite: bool) -> list[Job]:
+    """Pair images and masks, and refuse to write over anything that was not named."""
+    from napari_noisyseg.annotation.folders import mask_for_images
+    from napari_noisyseg.annotation.pairing import image_name
+    from napari_noisyseg.files import safe_name
+
+    jobs = []
+    for image, mask in mask_for_images(images, truth, what="test"):
+        name = safe_name(image_name(image))
+        jobs.append(Job(image, mask, name, out / f"{name}.tif"))
+    inputs = {path.resolve() for job in jobs for path in (job.image, job.mask) if path is not None}
+    targets: dict[str, Path] = {}
+    for job in jobs:
+        for target in (job.chances, job.mask_target(1), job.mask_target(2)):
+            if target.resolve() in inputs:
+                raise UserError(
+                    f"'{target}' is an image that is read: choose another folder by --out"
+                )
+            if target.exists() and not overwrite:
+                raise UserError(
+                    f"'{target}' is there already: choose another folder by --out, or replace former "
+                    f"predictions by --overwrite"
+                )
+            if (other := targets.setdefault(str(target).casefold(), job.image)) != job.image:
+                raise UserError(
+                    f"'{job.image}' and '{other}' would both be written to '{target}': rename one"
+                )
+    return jobs
+
+
+def _read(job: Job, model: TrainedModel, ignore_value: int | None) -> tuple[Any, Labels | None]:
+    """Read an image and its mask, refusing what does not fit the model."""
+    from napari_noisyseg.annotation.classes import Classes
+    from napari_noisyseg.annotation.images import read_image, read_mask
+
+    labels = None if job.mask is None else read_mask(job.mask)
+    shape = None if labels is None else labels.shape
+    channels = model.card.channels
+    pixels = read_image(job.image, shape, channels, mask_path=job.mask)
+    if pixels.shape[1] != channels:
+        raise UserError(
+            f"'{job.image}' has {pixels.shape[1]} channel(s) but the model was trained on "
+            f"{channels}: convert it to the same kind, grey or colour"
+        )
+    if labels is not None:
+        kinds = Classes(tuple(model.card.values), model.card.binary, ignore_value)
+        kinds.indices(labels, str(job.mask), "the model's classes")
+    return pixels, labels
+
+
+def _predict(
+    jobs: list[Job],
+    model: TrainedModel,
+    arguments: argparse.Namespace,
+    console: Console,
+    request: StopRequest,
+) -> MeasureTable | None:
+    from napari_noisyseg.annotation.classes import Classes
+    from napari_noisyseg.annotation.encoding import png_bytes, tiff_bytes
+    from napari_noisyseg.annotation.evaluation import add_measures, class_choice
+    from napari_noisyseg.annotation.tables import MeasureTable
+    from napari_noisyseg.files import write_file
+
+    kinds = Classes(tuple(model.card.values), model.card.binary, arguments.ignore_value)
+    table = MeasureTable()
+    for done, job in enumerate(jobs):
+        if request:
+            _interrupted(request, console, done, len(jobs))
+            return None
+        pixels, labels = _read(job, model, arguments.ignore_value)
+        chances = model.probabilities(pixels)
+        masks = model.class_values(chances, arguments.threshold)
+        pages = len(chances)
+        shaped = chances[:, 0] if chances.shape[1] == 1 else chances
+        try:
+            write_file(job.chances, tiff_bytes(shaped[0] if pages == 1 else shaped))
+            small = masks.astype("uint8" if masks.max() < 256 and masks.min() >= 0 else "uint16")
+            encoded = png_bytes(small[0]) if pages == 1 else tiff_bytes(small)
+            write_file(job.mask_target(pages), encoded)
+        except StoppedError as error:
+            raise StoppedError(
+                f"{str(error).rstrip('.')}; {done} of {len(jobs)} images are done: run the same "
+                f"command with --overwrite to go on"
+            ) from error
+        if labels is not None:
+            truth = kinds.indices(labels, str(job.mask))
+            choice = class_choice(chances, arguments.threshold)
+            volume = model.card.dimensions == 3
+            add_measures(table, job.name, choice, truth, kinds, chances, volume=volume)
+        console.data("Predicted", {"image": job.image, "done": done + 1, "total": len(jobs)})
+    return table if len(table) else None
+
+
+def _interrupted(request: StopRequest, console: Console, done: int, total: int) -> int:
+    console.error(
+        f"stopped by signal {request.number} after {done} of {total} images: run the same command "
+        f"with --overwrite for all"
+    )
+    return request.status

@@ -1,0 +1,45 @@
+"""``napari-noisyseg sample``: the sample data set, made by our own code."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from napari_noisyseg.cli.console import Console
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "sample",
+        help="write the sample data set",
+        description="Write a made-up data set of skin lesions in the layout that 'train' reads: "
+        "images with noisy, clean and test masks, and noisy_truth/ to judge trust by.",
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to make")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: 0")
+    parser.add_argument("--noisy", type=int, default=60, metavar="N", help="images; default: 60")
+    parser.add_argument("--clean", type=int, default=10, metavar="N", help="images; default: 10")
+    parser.add_argument("--test", type=int, default=20, metavar="N", help="images; default: 20")
+    parser.add_argument("--size", type=int, default=128, metavar="PX", help="side; default: 128")
+    parser.add_argument("--quiet", action="store_true", help="print errors and warnings only")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    from napari_noisyseg.annotation.samples import write_samples
+
+    samples = write_samples(
+        arguments.folder,
+        seed=arguments.seed,
+        noisy=arguments.noisy,
+        clean=arguments.clean,
+        test=arguments.test,
+        size=arguments.size,
+    )
+    console.say(f"wrote {len(samples)} images with masks to {arguments.folder}")
+    console.say(f"next: napari-noisyseg train '{arguments.folder}'")
+    return 0

@@ -1,0 +1,182 @@
+"""``napari-noisyseg train``: flags to settings, events to lines."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_noisyseg.cli.console import Console
+from napari_noisyseg.cli.signals import stop_on_signals
+from napari_noisyseg.errors import UserError
+
+if TYPE_CHECKING:
+    from napari_noisyseg.model.configuration import TrainingConfig
+
+DESCRIPTION = """\
+Train a segmentation network from noisy and clean annotations.
+
+DATA holds noisy_img/ noisy_gt/ clean_img/ clean_gt/ (also under training/), and test_img/ test_gt/ if
+the finished model is to be measured. noisy_gt/ may hold one sub-folder of masks per annotator. Images
+and masks pair by name."""
+
+EPILOG = """\
+The run folder holds config.toml, log.csv, checkpoint.pt, best.pt (the model), weights/NAME.tif (how far
+each pixel of a noisy annotation is believed, 0 to 1), metrics.json and environment.json.
+'napari-noisyseg settings' explains every setting."""
+
+FOLDERS = ("noisy_img", "noisy_gt", "clean_img", "clean_gt", "test_img", "test_gt")
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "train",
+        help="train on noisy and clean annotations",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="default: ./data")
+    parser.add_argument(
+        "--out", type=Path, metavar="RUN", help="run folder to make; default: runs/DATE-TIME"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the run in --out (default: the newest in runs/); start it if there is none",
+    )
+    choice = parser.add_argument_group("what to do")
+    choice.add_argument(
+        "--method",
+        metavar="NAME",
+        help="trust (default), paper, image, plain, clean, finetune or joint",
+    )
+    choice.add_argument("--network", metavar="NAME", help="unet (default), residual-unet, ...")
+    choice.add_argument("--epochs", type=int, metavar="N")
+    side = choice.add_mutually_exclusive_group()
+    side.add_argument("--size", type=int, metavar="PX", help="resize images to PX x PX")
+    side.add_argument("--crop", type=int, metavar="PX", help="cut crops of PX x PX instead")
+    choice.add_argument("--seed", type=int, metavar="S")
+    choice.add_argument("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:1 or mps")
+    choice.add_argument("--preset", metavar="NAME", help="balanced, quick, thorough or paper")
+    choice.add_argument("--config", type=Path, metavar="FILE", help="settings in a TOML file")
+    choice.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any setting; may be given several times",
+    )
+    folders = parser.add_argument_group("single folders, instead of those in DATA")
+    for name in FOLDERS:
+        folders.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="DIR")
+    output = parser.add_argument_group("output")
+    output.add_argument("--quiet", action="store_true", help="print errors and warnings only")
+    output.add_argument("--json", action="store_true", help="print every event as a line of JSON")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Run the command."""
+    given = _given(arguments)
+    out, resumed = _run_folder(arguments)
+    if resumed is not None:
+        config = _resumed_config(resumed, given, arguments, out)
+    else:
+        config = _config(given, arguments.preset, arguments.config)
+    with stop_on_signals() as request:
+        from napari_noisyseg.cli.progress import report
+        from napari_noisyseg.learning.training import train
+
+        training = train(config=config, out=out, resume=arguments.resume)
+        began = report(training, console, request)
+        if not request:
+            return 0
+        if began:
+            console.error(
+                f"stopped by signal {request.number}; everything is saved: resume by "
+                f"napari-noisyseg train --resume --out '{out}'"
+            )
+        else:
+            console.error(f"stopped by signal {request.number} before the training began")
+        return request.status
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Give the settings of the flags, the later ones winning: --config, --set, then single flags."""
+    from napari_noisyseg.model.settings import merge, parse_assignment, read_settings
+
+    given = read_settings(arguments.config) if arguments.config else {}
+    for text in arguments.set:
+        given = merge(given, parse_assignment(text))
+    for name in ("method", "network", "epochs", "size", "crop", "seed", "device"):
+        if (value := getattr(arguments, name)) is not None:
+            given[name] = value
+    if arguments.size is not None:
+        given["sampling"] = "resize"
+    if arguments.crop is not None:
+        given["sampling"] = "crop"
+    data = {name: getattr(arguments, name) for name in FOLDERS if getattr(arguments, name)}
+    if arguments.data is not None:
+        data["folder"] = arguments.data
+    if data and not isinstance(given.get("data", {}), dict):
+        raise UserError("setting 'data' is a table of folders: give --set data.folder=PATH")
+    return merge(given, {"data": data}) if data else given
+
+
+def _config(given: dict[str, Any], preset: str | None, file: Path | None) -> TrainingConfig:
+    from napari_noisyseg.model.settings import make_config
+
+    config = make_config(given, preset=preset, where=f"'{file}'" if file else "settings")
+    if not any(path is not None for _, path in config.data):
+        config = make_config(given, {"data": {"folder": Path("data")}}, preset=preset)
+    return config.model_copy(update={"data": config.data.absolute()})
+
+
+def _run_folder(arguments: argparse.Namespace) -> tuple[Path, Path | None]:
+    """Give the run folder, and its settings file if an unfinished run is to go on."""
+    if arguments.out is not None:
+        out = arguments.out
+        file = out / "config.toml"
+    elif arguments.resume:
+        found = sorted(Path("runs").glob("*/config.toml"), key=lambda f: f.stat().st_mtime_ns)
+        if not found:
+            raise UserError("there is no run in 'runs' to resume: name it by --out RUN")
+        out, file = found[-1].parent, found[-1]
+    else:
+        return _free_name(Path("runs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"), None
+    return out, file if arguments.resume and file.exists() else None
+
+
+def _free_name(path: Path) -> Path:
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def _resumed_config(
+    file: Path, given: dict[str, Any], arguments: argparse.Namespace, out: Path
+) -> TrainingConfig:
+    """Give the run's own settings; refuse others, but for those that do not change the result."""
+    from napari_noisyseg.model.settings import make_config, read_settings
+
+    stored = make_config(read_settings(file), where=f"'{file}'")
+    asked = make_config(given, preset=arguments.preset)
+    free = {"device", "memory", "checkpoint_minutes"}
+    chosen = asked.model_fields_set - {"data"} - free
+    for name in sorted(chosen):
+        old, new = getattr(stored, name), getattr(asked, name)
+        if old != new and not (name == "sampling" and new == "auto"):
+            raise UserError(
+                f"setting '{name}' is {old!r} in the run '{out}' but {new!r} here: a resumed run "
+                f"keeps its settings; leave it out, or start a new run with another --out"
+            )
+    update: dict[str, Any] = {name: getattr(asked, name) for name in asked.model_fields_set & free}
+    if any(path is not None for _, path in asked.data):
+        update["data"] = asked.data.absolute()
+    return stored.model_copy(update=update)

@@ -1,0 +1,1 @@
+"""From examples to a trained model: reweighting, trust, methods, the loop."""

@@ -1,0 +1,105 @@
+"""The working images of a run: decoded, resized if the run resizes, kept within a memory budget."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_noisyseg.annotation.dataset import DataSet
+from napari_noisyseg.annotation.examples import Example
+from napari_noisyseg.model.preparation import Preparation
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One picture to train on: an example, and which page of it (None: all pages, as a volume)."""
+
+    example: Example
+    page: int | None
+
+
+class Frames:
+    """Images and class indices of a list of examples, ready to be sampled.
+
+    Parameters
+    ----------
+    examples
+        The examples; a stack gives one item per page unless volumes are wanted.
+    dataset
+        The data set that they belong to.
+    preparation
+        How images are normalised and resized.
+    budget
+        Bytes of decoded images to keep; the least recently used ones go first, and are read again
+        when they are needed.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        dataset: DataSet,
+        preparation: Preparation,
+        budget: int,
+    ) -> None:
+        self.dataset = dataset
+        self.preparation = preparation
+        self.items = [
+            Item(example, page)
+            for example in examples
+            for page in self._pages(example)
+        ]
+        self._budget = budget
+        self._held = 0
+        self._kept: OrderedDict[tuple[Example, int | None], tuple[Tensor, Tensor]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Shape of an item's working image, [depth,] height, width."""
+        item = self.items[index]
+        native = self.dataset.facts[item.example].shape
+        return self.preparation.frame_shape(native if item.page is None else native[1:])
+
+    def get(self, index: int) -> tuple[Tensor, Tensor]:
+        """Working image (C, *spatial), not yet z-scored, and class indices (*spatial), int16."""
+        item = self.items[index]
+        key = (item.example, item.page)
+        if key not in self._kept:
+            self._load(item.example, key)
+        self._kept.move_to_end(key)
+        while self._held > self._budget and len(self._kept) > 1:
+            _, gone = self._kept.popitem(last=False)
+            self._held -= _bytes(gone)
+        return self._kept[key]
+
+    def _pages(self, example: Example) -> Sequence[int | None]:
+        if self.preparation.dimensions == 3:
+            return (None,)
+        return range(self.dataset.facts[example].shape[0])
+
+    def _load(self, example: Example, wanted: tuple[Example, int | None]) -> None:
+        """Decode a file once for all its pages, as far as they fit."""
+        pixels = example.read_image()
+        indices = self.dataset.class_indices(example)
+        for page in self._pages(example):
+            key = (example, page)
+            if key in self._kept or (key != wanted and self._held >= self._budget):
+                continue
+            image = pixels.swapaxes(0, 1) if page is None else pixels[page]
+            label = indices if page is None else indices[page]
+            kept = (
+                self.preparation.resize(np.ascontiguousarray(image)),
+                self.preparation.resize_labels(torch.from_numpy(np.ascontiguousarray(label))),
+            )
+            self._kept[key] = kept
+            self._held += _bytes(kept)
+
+
+def _bytes(tensors: tuple[Tensor, Tensor]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors)

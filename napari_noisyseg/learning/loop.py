@@ -1,0 +1,325 @@
+"""The training loop: from a data set to events, with the run folder kept in step.
+
+Order on disk at the end of an epoch: best model, checkpoint, log. A resumed run writes the log anew
+from the rows in the checkpoint, so that both always agree.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from napari_noisyseg.annotation.dataset import DataSet
+from napari_noisyseg.annotation.examples import Example
+from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.learning.events import (
+    Checkpointed,
+    EpochDone,
+    Event,
+    Finished,
+    MapsReady,
+    MapWritten,
+    Notice,
+    Started,
+    StepDone,
+)
+from napari_noisyseg.learning.frames import Frames
+from napari_noisyseg.learning.learner import Learner
+from napari_noisyseg.learning.maps import ImageMaps
+from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow
+from napari_noisyseg.learning.validation import clean_dice, measure_examples, split_validation
+from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.model.devices import choose_device, describe_device
+from napari_noisyseg.model.preparation import Preparation, choose_sampling
+from napari_noisyseg.model.runs import RunFolder
+from napari_noisyseg.model.settings import settings_toml
+from napari_noisyseg.model.trained import ModelCard, TrainedModel
+
+FREE_TO_CHANGE = {"device", "memory", "checkpoint_minutes", "data"}
+"""Settings that a resumed run may have changed: they do not change what is computed."""
+
+
+class Loop:
+    """A run with its data, its learner and its folder.
+
+    Parameters
+    ----------
+    config
+        The run's settings, as they were given.
+    dataset
+        What there is to learn from.
+    folder
+        Where the run is kept, if anywhere.
+    """
+
+    def __init__(self, config: TrainingConfig, dataset: DataSet, folder: RunFolder | None) -> None:
+        self.dataset = dataset
+        self.folder = folder
+        self.config = _with_sampling(config, dataset)
+        self.device = choose_device(config.device)
+        trained, self.held_out = split_validation(
+            dataset.clean, dataset, config.validation_share, config.validation_from, config.seed
+        )
+        self.trained_clean = trained
+        card = _card(self.config, dataset, [*trained, *dataset.noisy])
+        self.card = card
+        budget = self.config.memory << 20
+        self.noisy = Frames(dataset.noisy, dataset, card.preparation, budget)
+        clean = Frames(trained, dataset, card.preparation, budget)
+        held = Frames(self.held_out, dataset, card.preparation, budget)
+        self.judged = held if self.held_out else clean
+        self.learner = Learner(self.config, card, self.noisy, clean, self.device)
+        self.maps = ImageMaps(self.learner.method.maps, self.noisy)
+        self.rows: list[list[Any]] = []
+        self.row = EpochRow()
+        self.best: float | None = None
+        self.best_epoch = 0
+        self.best_model: TrainedModel | None = None
+
+    def events(self, saved: dict[str, Any] | None) -> Generator[Event, None, None]:
+        """Train from the saved state, or from the start, to the end."""
+        learner = self.learner
+        if saved is not None:
+            self._restore(saved)
+        yield self._started()
+        if saved is None:
+            if agreement := learner.check_tangent():
+                yield Notice(agreement)
+            yield from self._save()
+        saved_step, saved_at = learner.step, time.monotonic()
+        try:
+            while learner.step < learner.steps:
+                epoch = learner.epoch
+                rate = learner.learning_rate
+                report = learner.take_step()
+                self.row.add(report, rate)
+                if learner.step % learner.epoch_steps == 0:
+                    yield self._end_epoch(epoch)
+                    yield from self._save()
+                    saved_step, saved_at = learner.step, time.monotonic()
+                    yield MapsReady(epoch, self.maps)
+                elif time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes:
+                    yield from self._save()
+                    saved_step, saved_at = learner.step, time.monotonic()
+                yield StepDone(
+                    learner.step,
+                    learner.steps,
+                    epoch,
+                    report.noisy_loss,
+                    report.clean_loss,
+                    report.images,
+                )
+        except GeneratorExit:
+            if learner.step > saved_step and learner.is_finite():
+                for _ in self._save():
+                    pass
+            raise
+        yield from self._finish()
+
+    def _end_epoch(self, epoch: int) -> EpochDone:
+        learner = self.learner
+        if not learner.is_finite():
+            raise learner.not_finite()
+        score = clean_dice(learner.model, self.judged)
+        row = self.row.finish(epoch, learner.step, score, validated=bool(self.held_out))
+        self.rows.append(row)
+        self.row = EpochRow()
+        if not self.held_out or self.best is None or score > self.best:
+            self.best, self.best_epoch = score, epoch
+            if self.folder is not None:
+                self.folder.save_best(self._best_content())
+            else:
+                self.best_model = None if not self.held_out else _frozen(learner.model)
+        return EpochDone(epoch, self.config.epochs, dict(zip(LOG_COLUMNS, row, strict=True)))
+
+    def _save(self) -> Generator[Event, None, None]:
+        if self.folder is None:
+            return
+        if not self.learner.is_finite():
+            raise self.learner.not_finite()
+        self.folder.save_checkpoint(
+            {
+                "card": self.card.model_dump(),
+                "config": self.config.model_dump_json(exclude=FREE_TO_CHANGE),
+                "data": self.dataset.fingerprint(),
+                "rows": self.rows,
+                "row": self.row.state(),
+                "best": self.best,
+                "best_epoch": self.best_epoch,
+                **self.learner.state(),
+            }
+        )
+        self.folder.write_log(LOG_COLUMNS, self.rows)
+        yield Checkpointed(self.learner.step, self.folder.checkpoint_path)
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        assert self.folder is not None
+        where = str(self.folder.checkpoint_path)
+        if saved.get("data") != self.dataset.fingerprint():
+            raise UserError(
+                f"'{self.folder.path}' was trained on other data: images, masks or names have "
+                f"changed since; restore them, or start a new run with another --out"
+            )
+        if saved.get("config") != self.config.model_dump_json(exclude=FREE_TO_CHANGE):
+            raise UserError(
+                f"'{where}' was made with other settings than '{self.folder.config_path}': resume "
+                f"with the run's own settings, or start a new run with another --out"
+            )
+        self.learner.restore(saved, where)
+        try:
+            self.row = EpochRow.from_state(saved["row"])
+            self.rows = [list(row) for row in saved["rows"]]
+            best = saved["best"]
+            self.best = None if best is None else float(best)
+            self.best_epoch = int(saved["best_epoch"])
+            if any(len(row) != len(LOG_COLUMNS) for row in self.rows):
+                raise ValueError("a row of another length")
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"'{where}' is damaged: its log does not fit; start a new run"
+            ) from error
+        self.folder.write_log(LOG_COLUMNS, self.rows)
+
+    def _started(self) -> Started:
+        learner, dataset = self.learner, self.dataset
+        shape = f"{self.card.side} px {'crops' if self.card.sampling == 'crop' else 'images'}"
+        parts = [
+            f"{len(dataset.noisy)} noisy and {len(self.trained_clean)} clean images",
+            f"{len(self.held_out)} clean for validation" if self.held_out else "",
+            f"{dataset.classes} classes ({', '.join(map(str, dataset.kinds.values[:8]))}"
+            f"{', ...' if dataset.classes > 8 else ''})",
+            f"{dataset.channels} channel{'s' if dataset.channels > 1 else ''}",
+            shape,
+        ]
+        annotators = sorted({e.annotator for e in dataset.noisy if e.annotator})
+        if annotators:
+            parts.append(f"{len(annotators)} annotators ({', '.join(annotators[:6])})")
+        return Started(
+            summary=f"{self.config.method}: " + ", ".join(part for part in parts if part),
+            device=describe_device(self.device),
+            step=learner.step,
+            steps=learner.steps,
+            epochs=self.config.epochs,
+            validated=bool(self.held_out),
+            path=self.folder.path if self.folder is not None else None,
+        )
+
+    def _finish(self) -> Generator[Event, None, None]:
+        model = self._best_model()
+        metrics: dict[str, Any] = {
+            "method": self.config.method,
+            "epochs": self.config.epochs,
+            "steps": self.learner.steps,
+            "best_epoch": self.best_epoch,
+            "seconds": sum(float(row[LOG_COLUMNS.index("seconds")]) for row in self.rows),
+            "classes": list(self.dataset.kinds.values),
+        }
+        for name, examples in (
+            ("validation" if self.held_out else "clean_training", self.held_out or None),
+            ("test", self.dataset.test),
+        ):
+            measured: Sequence[Example] = self.trained_clean if examples is None else examples
+            if measured:
+                table = measure_examples(model, measured, self.dataset)
+                metrics[name] = {"images": len(measured), **table.summary()}
+        if self.folder is not None:
+            for index, (name, annotator) in enumerate(self.maps.names):
+                yield MapWritten(index, len(self.maps.names))
+                maps = self.maps.read(index)
+                self.folder.write_weights(name, annotator, maps[0] if len(maps) == 1 else maps)
+            self.folder.write_metrics(metrics)
+        yield Finished(model, metrics, self.maps, self.folder.path if self.folder else None)
+
+    def _best_content(self) -> dict[str, Any]:
+        return self.learner.model.content()
+
+    def _best_model(self) -> TrainedModel:
+        if self.folder is not None:
+            where = str(self.folder.best_path)
+            return TrainedModel.from_content(self.folder.read_best(), where, self.device)
+        return self.best_model or self.learner.model
+
+
+def run_training(
+    config: TrainingConfig, dataset: DataSet, out: Path | None, resume: bool
+) -> Generator[Event, None, None]:
+    """Train on a data set; with `out`, in a run folder that is locked meanwhile.
+
+    Raises
+    ------
+    UserError
+        If the folder is taken, or does not hold what it should to be resumed.
+    StoppedError
+        If the loss is no longer finite, memory runs out or the folder cannot be written.
+    """
+    if out is None:
+        yield from Loop(config, dataset, None).events(None)
+        return
+    going_on = resume and _began(out)
+    if going_on:
+        folder = RunFolder.open(out)
+        loop = None
+    else:
+        loop = Loop(config, dataset, None)  # everything that can be refused is, before a folder is
+        folder = RunFolder.create(out, needed_bytes=_needed_bytes(loop))
+    with folder.lock():
+        saved = folder.read_checkpoint() if going_on else None
+        if loop is None:
+            loop = Loop(config, dataset, folder)
+        loop.folder = folder
+        if saved is None:
+            try:
+                folder.write_config(settings_toml(loop.config))
+                folder.write_environment()
+            except StoppedError as error:
+                raise UserError(str(error)) from error
+        yield from loop.events(saved)
+
+
+def _began(out: Path) -> bool:
+    """Whether a run in this folder got as far as its settings."""
+    return (out / "config.toml").exists() or (out / "checkpoint.pt").exists()
+
+
+def _needed_bytes(loop: Loop) -> int:
+    """Space for two checkpoints, two models and the maps, in bytes."""
+    parameters = sum(p.numel() for p in loop.learner.network.parameters())
+    frames = sum(math.prod(loop.noisy.shape(i)) for i in range(len(loop.noisy)))
+    native = sum(math.prod(loop.dataset.facts[e].shape) for e in loop.dataset.noisy)
+    return 2 * (4 * 4 * parameters + 8 * frames) + 2 * 4 * parameters + 4 * native
+
+
+def _with_sampling(config: TrainingConfig, dataset: DataSet) -> TrainingConfig:
+    """Settle whether to resize or to crop."""
+    if config.sampling != "auto":
+        return config
+    sides = sorted(max(facts.shape[1:]) for facts in dataset.facts.values())
+    choice = choose_sampling(dataset.object_sizes, sides[len(sides) // 2], config.size)
+    return config.model_copy(update={"sampling": choice})
+
+
+def _card(config: TrainingConfig, dataset: DataSet, trained_on: Sequence[Example]) -> ModelCard:
+    mean, deviation = dataset.statistics(trained_on)
+    cropped = config.sampling == "crop"
+    return ModelCard(
+        network=config.network,
+        width=config.width,
+        channels=dataset.channels,
+        logits=1 if dataset.classes == 2 else dataset.classes,
+        dimensions=config.dimensions,
+        mean=mean,
+        deviation=deviation,
+        sampling="crop" if cropped else "resize",
+        side=config.crop if cropped else config.size,
+        values=list(dataset.kinds.values),
+        binary=dataset.kinds.binary,
+    )
+
+
+def _frozen(model: TrainedModel) -> TrainedModel:
+    content: Mapping[str, Any] = model.content()
+    return TrainedModel.from_content(dict(content), "memory", model.device)

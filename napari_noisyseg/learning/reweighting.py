@@ -1,0 +1,338 @@
+"""How far each pixel of a noisy annotation pulls the network where the clean images pull it.
+
+The heart of the project, in the notation of Mirikharaji, Yan, Hamarneh, "Learning to Segment Skin
+Lesions from Noisy Annotations" (MIL3ID 2019). Their weight of pixel k is ``max(0, -dG/d eps_k)`` at
+``eps = 0``, where G is the clean loss after one gradient step on ``sum_k eps_k l_k``. At eps = 0
+that inner step is linear in eps, so exactly
+
+    -dG/d eps_k  =  lr <grad_theta l_k, g>  =  lr sum_c (p_kc - [c = y_k]) t_kc,      t = J_z(theta) g
+
+with g the gradient of the clean loss and t the tangent of the logits z along g: one forward pass
+that carries tangents (a Jacobian-vector product), and no second-order graph. The step size lr
+cancels when the weights are normalised.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+logger = logging.getLogger(__name__)
+
+Direction = Mapping[str, Tensor]
+"""A direction in parameter space: a tensor for each trainable parameter, by name."""
+
+RELATIVE_STEP = {torch.float64: 1e-9}
+"""Length of a difference step relative to the parameters' norm; float32 and below: 1e-6."""
+
+
+def pixel_weights(
+    network: nn.Module,
+    noisy_images: Tensor,
+    noisy_labels: Tensor,
+    clean_images: Tensor,
+    clean_labels: Tensor,
+    ignore_index: int = -1,
+) -> Tensor:
+    """Weights of the noisy pixels by the published meta-learning rule, exact, in one forward pass.
+
+    Parameters
+    ----------
+    network
+        Any module that maps (B, channels, *spatial) to logits (B, C, *spatial): C = 1 for two
+        classes by one logit (sigmoid), C > 1 for C classes (softmax); 2-D or 3-D. It is used in the
+        mode (train or eval) it is in, and neither its parameters, their ``grad`` nor its buffers
+        (running statistics) change.
+    noisy_images, clean_images
+        Float tensors (B, channels, *spatial); the two batches may differ in size.
+    noisy_labels, clean_labels
+        Integer tensors (B, *spatial): class indices from 0 to max(C, 2) - 1, or `ignore_index`.
+    ignore_index
+        Label of the pixels that are not annotated: their weight is 0, and they do not count in the
+        clean loss.
+
+    Returns
+    -------
+    Tensor
+        Float (B, *spatial), non-negative, sum 1; all zero if no pixel aligns.
+
+    Raises
+    ------
+    ValueError
+        If shapes or label values do not fit the images and the network's logits.
+
+    References
+    ----------
+    Mirikharaji, Yan, Hamarneh 2019, equations 3 to 6 (arXiv 1906.03815).
+    """
+    gradient = clean_gradient(network, clean_images, clean_labels, ignore_index)
+    logits, tangent = logits_and_tangent(network, noisy_images, gradient)
+    aligned = alignment(logits, noisy_labels, tangent, ignore_index).clamp_min(0)
+    total = aligned.sum()
+    return aligned / total if total > 0 else torch.zeros_like(aligned)
+
+
+def pixel_loss(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
+    """Cross-entropy of every pixel, 0 where the label is ignored.
+
+    Parameters
+    ----------
+    logits
+        (B, C, *spatial); one logit stands for two classes, the other logit being 0.
+    labels
+        Integer (B, *spatial).
+    ignore_index
+        Label without a loss.
+
+    Returns
+    -------
+    Tensor
+        (B, *spatial), float32 or the logits' dtype if that is wider.
+    """
+    logits = _at_least_float32(logits)
+    check_labels(logits, labels, ignore_index)
+    if logits.shape[1] > 1:
+        return functional.cross_entropy(
+            logits, labels.long(), ignore_index=ignore_index, reduction="none"
+        )
+    annotated = labels != ignore_index
+    target = torch.where(annotated, labels, 0).to(logits.dtype)
+    loss = functional.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
+    return loss * annotated
+
+
+def mean_loss(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
+    """Mean cross-entropy over the annotated pixels of a batch; 0 if there are none."""
+    annotated = (labels != ignore_index).sum().clamp_min(1)
+    return pixel_loss(logits, labels, ignore_index).sum() / annotated
+
+
+def clean_gradient(
+    network: nn.Module, images: Tensor, labels: Tensor, ignore_index: int = -1
+) -> dict[str, Tensor]:
+    """Gradient g of the clean loss for every trainable parameter; zeros where a parameter is idle.
+
+    Leaves the parameters' ``grad`` and the network's buffers as they are.
+    """
+    parameters = trainable(network)
+    with torch.enable_grad():
+        logits = checked_logits(functional_call(network, _copied_buffers(network), (images,)))
+        gradients = torch.autograd.grad(
+            mean_loss(logits, labels, ignore_index),
+            list(parameters.values()),
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    return dict(zip(parameters, gradients, strict=True))
+
+
+def logits_and_tangent(
+    network: nn.Module, images: Tensor, direction: Direction
+) -> tuple[Tensor, Tensor]:
+    """Logits z and their exact derivative along `direction`, by one forward-mode pass.
+
+    No graph is kept and no buffer of the network changes. Where the network has an operation
+    without forward mode, central differences of the logits stand in, and a warning says so once.
+
+    Returns
+    -------
+    tuple of Tensor
+        Logits and tangent, both (B, C, *spatial).
+    """
+    parameters = trainable(network)
+    failure = "the network's output does not depend on its parameters in forward mode"
+    with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+        duals = {
+            name: forward_ad.make_dual(parameter.detach(), direction[name].to(parameter.dtype))
+            for name, parameter in parameters.items()
+        }
+        try:
+            output = functional_call(network, {**duals, **_copied_buffers(network)}, (images,))
+        except (RuntimeError, NotImplementedError) as error:
+            if "forward" not in str(error).lower() and "jvp" not in str(error).lower():
+                raise
+            failure = str(error).splitlines()[0]
+        else:
+            logits, tangent = forward_ad.unpack_dual(checked_logits(output))
+            if tangent is not None:
+                return logits.clone(), tangent.clone()
+    if not any(bool(part.any()) for part in direction.values()):
+        logits = _logits_at(network, images, direction, 0.0)
+        return logits, torch.zeros_like(logits)
+    _say_once(
+        f"Forward-mode differentiation is not available for {type(network).__name__} ({failure}); "
+        "using central differences of the logits, which are accurate to about 1 %."
+    )
+    return _central_difference(network, images, direction)
+
+
+def difference_step(network: nn.Module, direction: Direction) -> float:
+    """Step h with |h g| = s |theta|: long enough to rise above rounding, short of the next kink."""
+    parameters = list(trainable(network).values())
+    relative = RELATIVE_STEP.get(parameters[0].dtype, 1e-6)
+    length = _norm(list(direction.values()))
+    return relative * _norm(parameters) / length if length > 0 else 0.0
+
+
+def shifted_logits(network: nn.Module, images: Tensor, direction: Direction, step: float) -> Tensor:
+    """Logits at ``theta + step * direction``, float32 at least; network, graph and buffers untouched.
+
+    The tangent is ``(shifted_logits - logits) / step`` (a one-sided difference), where `logits` are
+    those that the training step computes anyway: this one forward pass is all that trust costs.
+    """
+    device_type = images.device.type
+    with torch.autocast(device_type, enabled=False):
+        return _logits_at(network, images, direction, step)
+
+
+def residual(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
+    """Derivative of the pixel loss by the logits, ``p - [c = y]``; 0 where ignored. (B, C, ...)."""
+    logits = _at_least_float32(logits.detach())
+    check_labels(logits, labels, ignore_index)
+    annotated = (labels != ignore_index).unsqueeze(1)
+    known = torch.where(annotated[:, 0], labels, 0).long()
+    if logits.shape[1] == 1:
+        difference = logits.sigmoid() - known.unsqueeze(1).to(logits.dtype)
+    else:
+        difference = logits.softmax(1).scatter_add(
+            1, known.unsqueeze(1), -torch.ones_like(logits[:, :1])
+        )
+    return difference * annotated
+
+
+def alignment(logits: Tensor, labels: Tensor, tangent: Tensor, ignore_index: int = -1) -> Tensor:
+    """``a_k = sum_c (p_kc - [c = y_k]) t_kc``: does the pixel pull where the clean images pull?
+
+    Parameters
+    ----------
+    logits, tangent
+        (B, C, *spatial).
+    labels
+        Integer (B, *spatial).
+    ignore_index
+        Label of the pixels whose alignment is 0.
+
+    Returns
+    -------
+    Tensor
+        (B, *spatial), any sign; positive where training on the pixel lowers the clean loss.
+    """
+    return (residual(logits, labels, ignore_index) * tangent).sum(1)
+
+
+def evidence(logits: Tensor, labels: Tensor, tangent: Tensor, ignore_index: int = -1) -> Tensor:
+    """Alignment per unit of residual, ``s_k = a_k / (1 - p_k,y_k)``, so that a fitted pixel tells too.
+
+    Equals ``-t_ky + sum_{c != y} p_kc / (1 - p_ky) t_kc``: the other classes' mean tangent under the
+    softmax over the others, less the label's own. For two classes that is ``-t`` where the label is
+    1 and ``+t`` where it is 0. Computed in this form it does not divide by a vanishing residual.
+
+    Returns
+    -------
+    Tensor
+        (B, *spatial), any sign, 0 where ignored.
+    """
+    check_labels(logits, labels, ignore_index)
+    annotated = labels != ignore_index
+    known = torch.where(annotated, labels, 0).long()
+    if logits.shape[1] == 1:
+        value = torch.where(known == 1, -tangent[:, 0], tangent[:, 0])
+    else:
+        own = known.unsqueeze(1)
+        others = _at_least_float32(logits.detach()).scatter(1, own, float("-inf")).softmax(1)
+        value = (others * tangent).sum(1) - tangent.gather(1, own)[:, 0]
+    return value * annotated
+
+
+def trainable(network: nn.Module) -> dict[str, nn.Parameter]:
+    """Give the network's parameters that are learned, by name."""
+    found = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    if not found:
+        raise ValueError(f"{type(network).__name__} has no trainable parameters to weigh pixels by")
+    return found
+
+
+def check_labels(logits: Tensor, labels: Tensor, ignore_index: int) -> None:
+    """Raise a ValueError where labels do not lie on the logits' grid or are no integers."""
+    if labels.shape != logits.shape[:1] + logits.shape[2:]:
+        raise ValueError(
+            f"labels of shape {tuple(labels.shape)} do not fit logits of shape "
+            f"{tuple(logits.shape)}: expected (B, *spatial) for (B, C, *spatial)"
+        )
+    if labels.is_floating_point() or labels.is_complex():
+        raise ValueError(f"labels must be integers, not {labels.dtype}")
+    if labels.device.type == "cpu":  # elsewhere the look would wait for the device at every step
+        highest = max(logits.shape[1], 2) - 1
+        wrong = (labels != ignore_index) & ((labels < 0) | (labels > highest))
+        if wrong.any():
+            raise ValueError(
+                f"label {int(labels[wrong][0])} is outside 0 to {highest}, the classes of "
+                f"{logits.shape[1]} logit(s), and is not the ignored label {ignore_index}"
+            )
+
+
+def checked_logits(output: object) -> Tensor:
+    """Return the network's output if it is a tensor of logits; otherwise raise a ValueError."""
+    if not isinstance(output, Tensor) or output.dim() < 3:
+        raise ValueError("the network must return one tensor of logits (B, C, *spatial)")
+    return output
+
+
+def _central_difference(
+    network: nn.Module, images: Tensor, direction: Direction
+) -> tuple[Tensor, Tensor]:
+    step = difference_step(network, direction)
+    with torch.autocast(images.device.type, enabled=False), _same_dropout(images.device):
+        ahead = _logits_at(network, images, direction, step)
+    with torch.autocast(images.device.type, enabled=False), _same_dropout(images.device):
+        behind = _logits_at(network, images, direction, -step)
+    return _logits_at(network, images, direction, 0.0), (ahead - behind) / (2 * step)
+
+
+@torch.no_grad()
+def _logits_at(network: nn.Module, images: Tensor, direction: Direction, step: float) -> Tensor:
+    parameters = trainable(network)
+    moved = torch._foreach_add(
+        [p.detach() for p in parameters.values()],
+        [direction[name].to(p.dtype) for name, p in parameters.items()],
+        alpha=step,
+    )
+    state = {**dict(zip(parameters, moved, strict=True)), **_copied_buffers(network)}
+    return checked_logits(functional_call(network, state, (images,)))
+
+
+def _copied_buffers(network: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in network.named_buffers()}
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _norm(tensors: list[Tensor]) -> float:
+    norms = torch._foreach_norm([t.detach() for t in tensors])
+    return float(torch.linalg.vector_norm(torch.stack([n.float() for n in norms])))
+
+
+@contextmanager
+def _same_dropout(device: torch.device) -> Iterator[None]:
+    """Draw the same random numbers on each entry, and leave the generators as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+_said: set[str] = set()
+
+
+def _say_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        logger.warning(message)

@@ -1,0 +1,166 @@
+"""What many steps agree on: maps over the images, fed patch by patch through the views.
+
+One step's alignment is a noisy, sparse sample. The evidence for a given label (alignment per unit
+of residual, over the batch's mean magnitude) is averaged per pixel in the image's own frame; trust
+is a sigmoid of that average, 0.5 where nothing is known yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.learning.batches import Batch
+
+MOST_VISITS = 255
+
+
+class PixelMaps(Protocol):
+    """Per-pixel maps of a set of images, as a method learns them."""
+
+    def update(self, batch: Batch, values: Tensor) -> None:
+        """Add the values (B, *patch) of a batch to its images' maps."""
+        ...
+
+    def whole(self, item: int) -> Tensor:
+        """Map (*frame) of one image, float32, 0 to 1."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs, as plain data and tensors."""
+        ...
+
+    def restore(self, state: Any, where: str) -> None:
+        """Take over a saved state; a `UserError` names the file if it does not fit."""
+        ...
+
+
+class TrustMaps:
+    """Evidence averaged over visits, and the trust it gives.
+
+    Parameters
+    ----------
+    shapes
+        Shape of each image's frame.
+    decay
+        Of the moving average, per visit of a pixel.
+    slope
+        kappa of ``trust = sigmoid(kappa * average)``.
+    """
+
+    def __init__(self, shapes: Iterable[tuple[int, ...]], decay: float, slope: float) -> None:
+        shapes = list(shapes)
+        self.decay = decay
+        self.slope = slope
+        # Half precision holds three digits, far more than the evidence of a batch is good for.
+        self.average = [torch.zeros(shape, dtype=torch.float16) for shape in shapes]
+        self.visits = [torch.zeros(shape, dtype=torch.uint8) for shape in shapes]
+
+    def update(self, batch: Batch, values: Tensor) -> None:
+        """Add the evidence (B, *patch) of a batch; what is not annotated stays unvisited."""
+        annotated = batch.labels >= 0
+        count = annotated.sum().clamp_min(1)
+        scale = (values.abs() * annotated).sum() / count
+        if not scale > 0:
+            return
+        scaled = torch.where(annotated, values / scale, torch.nan).cpu()
+        for item, view, patch in zip(batch.items, batch.views, scaled, strict=True):
+            window, value, valid = view.restore(patch)
+            valid &= ~value.isnan()
+            average, visits = self.average[item][window], self.visits[item][window]
+            new = self.decay * average.float() + (1 - self.decay) * value
+            average[...] = torch.where(valid, new.clamp(-6e4, 6e4), average.float())
+            visits += (valid & (visits < MOST_VISITS)).to(torch.uint8)
+
+    def sample(self, batch: Batch) -> Tensor:
+        """Trust of a batch's pixels, (B, *patch), float32 on the batch's device."""
+        parts = [
+            self._trust(view.sample_map(self.average[item]), view.sample_map(self.visits[item]))
+            for item, view in zip(batch.items, batch.views, strict=True)
+        ]
+        return torch.stack(parts).to(batch.labels.device)
+
+    def whole(self, item: int) -> Tensor:
+        """Trust map (*frame) of one image, float32, 0 to 1; 0.5 where never visited."""
+        return self._trust(self.average[item].float(), self.visits[item].float())
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {"average": self.average, "visits": self.visits}
+
+    def restore(self, state: Any, where: str) -> None:
+        """Take over a saved state."""
+        self.average = _checked(state, "average", self.average, where)
+        self.visits = _checked(state, "visits", self.visits, where)
+
+    def _trust(self, average: Tensor, visits: Tensor) -> Tensor:
+        """Trust of bias-corrected averages."""
+        correction = 1 - self.decay**visits
+        corrected = torch.where(visits > 0, average / correction.clamp_min(1e-6), 0)
+        return torch.sigmoid(self.slope * corrected)
+
+
+class MeanMaps:
+    """Weights averaged over visits, scaled so that the largest of all images is 1.
+
+    Parameters
+    ----------
+    shapes
+        Shape of each image's frame.
+    """
+
+    def __init__(self, shapes: Iterable[tuple[int, ...]]) -> None:
+        shapes = list(shapes)
+        self.total = [torch.zeros(shape, dtype=torch.float32) for shape in shapes]
+        self.visits = [torch.zeros(shape, dtype=torch.float32) for shape in shapes]
+        self._peak: float | None = None
+
+    def update(self, batch: Batch, values: Tensor) -> None:
+        """Add the weights (B, *patch) of a batch."""
+        self._peak = None
+        seen = torch.where(batch.labels >= 0, values.float(), torch.nan).cpu()
+        for item, view, patch in zip(batch.items, batch.views, seen, strict=True):
+            window, value, valid = view.restore(patch)
+            valid &= ~value.isnan()
+            self.total[item][window] += torch.where(valid, value, 0)
+            self.visits[item][window] += valid
+
+    def whole(self, item: int) -> Tensor:
+        """Mean weight (*frame) of one image, float32, 0 to 1; 0 where never visited."""
+        if self._peak is None:
+            self._peak = max((float(self._mean(i).max()) for i in range(len(self.total))), default=0)
+        return self._mean(item) / self._peak if self._peak > 0 else self._mean(item)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {"total": self.total, "visits": self.visits}
+
+    def restore(self, state: Any, where: str) -> None:
+        """Take over a saved state."""
+        self.total = _checked(state, "total", self.total, where)
+        self.visits = _checked(state, "visits", self.visits, where)
+        self._peak = None
+
+    def _mean(self, item: int) -> Tensor:
+        return self.total[item] / self.visits[item].clamp_min(1)
+
+
+def _checked(state: Any, key: str, like: list[Tensor], where: str) -> list[Tensor]:
+    found = state.get(key) if isinstance(state, dict) else None
+    if (
+        isinstance(found, list)
+        and len(found) == len(like)
+        and all(
+            isinstance(f, Tensor) and f.shape == t.shape and f.dtype == t.dtype
+            for f, t in zip(found, like, strict=True)
+        )
+    ):
+        return found
+    raise UserError(
+        f"'{where}' holds maps of other images than this run's: it is damaged or was put together; "
+        f"start a new run"
+    )

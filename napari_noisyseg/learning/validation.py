@@ -1,0 +1,94 @@
+"""How well a model segments annotated images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from napari_noisyseg.annotation.dataset import DataSet
+from napari_noisyseg.annotation.examples import Example
+from napari_noisyseg.annotation.evaluation import add_measures, class_choice
+from napari_noisyseg.annotation.overlap import dice
+from napari_noisyseg.annotation.tables import MeasureTable
+from napari_noisyseg.learning.frames import Frames
+from napari_noisyseg.model.preparation import resize_linear
+from napari_noisyseg.model.trained import TrainedModel
+
+
+def split_validation(
+    clean: Sequence[Example], dataset: DataSet, share: float, least: int, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Split clean examples into those that train and those held out.
+
+    Fewer than `least` examples all train. The same picture never falls on both sides.
+
+    Returns
+    -------
+    training, validation
+        In the order of `clean`.
+    """
+    pictures = sorted({dataset.facts[e].picture for e in clean})
+    held = round(share * len(pictures)) if len(clean) >= least else 0
+    held = min(held, len(pictures) - 1)
+    chosen = np.random.default_rng([seed, 3]).permutation(len(pictures))[: max(held, 0)]
+    out = {pictures[i] for i in chosen}
+    training = [e for e in clean if dataset.facts[e].picture not in out]
+    return training, [e for e in clean if dataset.facts[e].picture in out]
+
+
+def clean_dice(model: TrainedModel, frames: Frames) -> float:
+    """Mean Dice over annotated working images, at the size the network works at; nan without.
+
+    With more than two classes, the mean over the foreground classes that occur in prediction or
+    truth.
+    """
+    scores = []
+    for index in range(len(frames)):
+        image, labels = frames.get(index)
+        predicted = class_choice(_working_probabilities(model, frames, image)[None])[0]
+        truth = labels.numpy()
+        per_class = [
+            dice(predicted == c, truth == c, truth < 0)
+            for c in range(1, frames.dataset.classes)
+            if frames.dataset.classes == 2 or ((predicted == c) | (truth == c)).any()
+        ]
+        scores.append(float(np.mean(per_class)) if per_class else 1.0)
+    return float(np.mean(scores)) if scores else math.nan
+
+
+def measure_examples(
+    model: TrainedModel, examples: Sequence[Example], dataset: DataSet
+) -> MeasureTable:
+    """Measure a model on examples, at the images' own size, all measures of `measures`."""
+    table = MeasureTable()
+    for example in examples:
+        chances = model.probabilities(example.read_image())
+        add_measures(
+            table,
+            example.title,
+            class_choice(chances),
+            dataset.class_indices(example),
+            dataset.kinds,
+            chances,
+            volume=model.card.dimensions == 3,
+        )
+    return table
+
+
+@torch.inference_mode()
+def _working_probabilities(
+    model: TrainedModel, frames: Frames, image: torch.Tensor
+) -> np.ndarray:
+    """Probabilities (C, *frame) of a working image, which is resized already."""
+    preparation = frames.preparation
+    if preparation.sampling == "crop":
+        pixels = image.numpy()
+        native = pixels.swapaxes(0, 1) if preparation.dimensions == 3 else pixels[None]
+        chances = model.probabilities(native)
+        return chances.swapaxes(0, 1)[:, :] if preparation.dimensions == 3 else chances[0]
+    prepared = preparation.normalise(image).unsqueeze(0).to(model.device)
+    logits = resize_linear(model.network(prepared).float(), image.shape[1:])
+    return (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1))[0].cpu().numpy()

@@ -1,0 +1,1 @@
+"""What a trained model is: configuration, network, device, run folder, prediction."""

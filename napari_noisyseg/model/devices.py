@@ -1,0 +1,63 @@
+"""The device and the arithmetic that a run uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from napari_noisyseg.errors import StoppedError, UserError
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn a setting into a device that is there; auto takes CUDA, then mps, then the processor.
+
+    Raises
+    ------
+    UserError
+        If the device asked for is not there.
+    """
+    mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        raise UserError(
+            f"device '{name}' is not there ({found} CUDA devices found): use --device auto or cpu"
+        )
+    if device.type == "mps" and not mps:
+        raise UserError("device 'mps' is not there: use --device auto or cpu")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """Name a device for people: ``"cpu (2 threads)"``, ``"cuda (NVIDIA H200, 139 GiB)"``."""
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{device} ({properties.name}, {properties.total_memory / 2**30:.0f} GiB)"
+    if device.type == "cpu":
+        return f"cpu ({torch.get_num_threads()} threads)"
+    return str(device)
+
+
+@contextmanager
+def memory_advice(advice: str) -> Iterator[None]:
+    """Turn the device's and the processor's out-of-memory errors into a sentence with `advice`."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise StoppedError(f"memory ran out: {advice}") from error
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise StoppedError(f"memory ran out: {advice}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on CUDA, mps or the processor."""
+    words = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and any(w in str(error).lower() for w in words)
+    )

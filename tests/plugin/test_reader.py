@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_noisyseg.annotation.images import png_bytes, tiff_bytes
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.plugin import reader
+from napari_noisyseg.plugin.reader import get_reader, open_run
+from napari_noisyseg.plugin.sample_data import METADATA_KEY
+
+SIDES = (32, 48)
+OTHER = (40, 24)
+
+
+def make_run(
+    folder: Path, config: str = "", model: str = "best.pt", second: tuple[int, int] = OTHER
+) -> Path:
+    """Write a run folder as training leaves it, with the weights of two images.
+
+    The first has `SIDES`, the other `second`.
+    """
+    run = folder / "my run"
+    (run / "weights").mkdir(parents=True)
+    (run / "config.toml").write_text(config, encoding="utf-8")
+    (run / model).write_bytes(b"no model is opened here")
+    for name, shape in (("one", SIDES), ("two.x", second)):
+        weights = np.linspace(0, 1, shape[0] * shape[1], dtype=np.float32).reshape(shape)
+        (run / "weights" / f"{name}.tif").write_bytes(tiff_bytes(weights))
+    return run
+
+
+def make_data(
+    folder: Path,
+    channels: int = 3,
+    first: tuple[int, int] = SIDES,
+    second: tuple[int, int] = OTHER,
+) -> str:
+    """Write the noisy images of that run, and return the table of its configuration."""
+    for name, sides in (("one", first), ("two.x", second)):
+        shape = (*sides, 3) if channels == 3 else sides
+        image = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+        mask = np.zeros(sides, np.uint8)
+        mask[4:12, 4:12] = 255
+        for part, pixels in (("noisy_img", image), ("noisy_gt", mask)):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            (folder / part / f"{name}.png").write_bytes(png_bytes(pixels))
+    return f"[data]\nfolder = '{folder}'\n"
+
+
+def names_of(layers):
+    return [settings["name"] for _, settings, _ in layers]
+
+
+@pytest.mark.parametrize("model", ["best.pt", "checkpoint.pt"])
+def test_a_run_folder_and_the_model_in_it_are_read(tmp_path, model):
+    run = make_run(tmp_path, model=model)
+    for path in (str(run), [str(run)], str(run / model)):
+        read = get_reader(path)
+        assert read is not None
+        assert names_of(read(path)) == ["weights: one", "weights: two.x"]
+
+
+def test_anything_else_is_left_to_other_readers(tmp_path):
+    run = make_run(tmp_path)
+    (tmp_path / "best.pt").write_bytes(b"")
+    no_model = tmp_path / "no model"
+    no_model.mkdir()
+    (no_model / "config.toml").write_text("")
+    for path in (
+        tmp_path,
+        tmp_path / "best.pt",
+        tmp_path / "missing",
+        no_model,
+        run / "weights",
+        run / "config.toml",
+    ):
+        assert get_reader(str(path)) is None
+    assert get_reader([str(run), str(run)]) is None
+    assert get_reader([]) is None
+
+
+def test_weights_are_fixed_from_0_to_1_and_only_the_first_image_is_visible(tmp_path):
+    layers = open_run(str(make_run(tmp_path)))
+    for (weights, settings, kind), sides in zip(layers, (SIDES, OTHER), strict=True):
+        assert kind == "image"
+        assert weights.dtype == np.float32
+        assert weights.shape == sides
+        assert settings["contrast_limits"] == (0, 1)
+    assert [settings["visible"] for _, settings, _ in layers] == [True, False]
+
+
+def test_believed_pixels_are_transparent_and_doubted_ones_are_not(tmp_path):
+    colours = open_run(str(make_run(tmp_path)))[0][1]["colormap"].map(np.array([0.0, 1.0]))
+    assert colours[0, 3] > 0.5
+    assert colours[1, 3] == 0
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_training_images_lie_below_their_weights(tmp_path, channels):
+    config = make_data(tmp_path / "data", channels=channels)
+    layers = open_run(str(make_run(tmp_path, config)))
+    assert names_of(layers) == ["image: one", "weights: one", "image: two.x", "weights: two.x"]
+    image, settings, _ = layers[0]
+    assert settings["rgb"] == (channels == 3)
+    assert image.shape == ((*SIDES, 3) if channels == 3 else SIDES)
+
+
+def test_weights_of_several_annotators_name_them_and_share_the_image(tmp_path):
+    config = make_data(tmp_path / "data")
+    crowd = tmp_path / "data" / "noisy_gt" / "anna"
+    crowd.mkdir()
+    for mask in (tmp_path / "data" / "noisy_gt").glob("*.png"):
+        mask.rename(crowd / mask.name)
+    run = make_run(tmp_path, config)
+    annotator = run / "weights" / "anna"
+    annotator.mkdir()
+    for weights in (run / "weights").glob("*.tif"):
+        weights.rename(annotator / weights.name)
+    assert names_of(open_run(str(run)))[:2] == ["image: anna/one", "weights: anna/one"]
+
+
+def test_an_image_that_has_another_size_by_now_is_left_out(tmp_path):
+    config = make_data(tmp_path / "data", first=(48, 32))
+    assert names_of(open_run(str(make_run(tmp_path, config)))) == [
+        "weights: one",
+        "image: two.x",
+        "weights: two.x",
+    ]
+
+
+def test_pictures_of_one_size_are_slices_of_one_stack_that_knows_their_names(tmp_path):
+    config = make_data(tmp_path / "data", second=SIDES)
+    image, weights = open_run(str(make_run(tmp_path, config, second=SIDES)))
+    assert names_of([image, weights]) == [
+        "image: 2 slices of 48 x 32 px",
+        "weights: 2 slices of 48 x 32 px",
+    ]
+    assert image[0].shape == (2, *SIDES, 3)
+    assert weights[0].shape == (2, *SIDES)
+    for _, settings, _ in (image, weights):
+        assert settings["metadata"][METADATA_KEY]["names"] == ["one", "two.x"]
+        assert settings["visible"]
+
+
+def test_a_slice_whose_image_is_gone_is_empty_and_the_others_stay_in_their_places(tmp_path):
+    config = make_data(tmp_path / "data", first=(48, 32), second=SIDES)
+    image, weights = open_run(str(make_run(tmp_path, config, second=SIDES)))
+    assert image[0].shape == (2, *SIDES, 3)
+    assert not image[0][0].any()
+    assert image[0][1].any()
+    assert weights[0].all(axis=0).any()
+
+
+def test_a_volume_has_layers_of_its_own(tmp_path):
+    run = make_run(tmp_path)
+    volume = np.full((3, *SIDES), 0.5, np.float32)
+    (run / "weights" / "one.tif").write_bytes(tiff_bytes(volume))
+    weights, settings, _ = open_run(str(run))[0]
+    assert weights.shape == volume.shape
+    assert settings["name"] == "weights: one"
+
+
+@pytest.mark.parametrize("limit", [("MOST_LAYERS", 1), ("MOST_PIXELS", SIDES[0] * SIDES[1])])
+def test_more_than_napari_bears_is_left_out_with_a_notice(tmp_path, monkeypatch, limit):
+    said = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", said.append)
+    monkeypatch.setattr(reader, *limit)
+    run = make_run(tmp_path)
+    assert names_of(open_run(str(run))) == ["weights: one"]
+    assert len(said) == 1
+    assert "1 of the 2" in said[0]
+
+
+def test_images_that_are_gone_are_named_and_the_weights_open(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", said.append)
+    run = make_run(tmp_path, f"[data]\nfolder = '{tmp_path / 'gone'}'\n")
+    assert names_of(open_run(str(run))) == ["weights: one", "weights: two.x"]
+    assert len(said) == 1
+    assert "gone" in said[0]
+
+
+def test_a_run_without_weights_is_refused_with_a_sentence(tmp_path):
+    run = make_run(tmp_path)
+    for weights in (run / "weights").iterdir():
+        weights.unlink()
+    with pytest.raises(UserError, match="no weights yet"):
+        open_run(str(run))
+
+
+def test_damaged_weights_are_refused_by_name(tmp_path):
+    run = make_run(tmp_path)
+    file = run / "weights" / "one.tif"
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"one\.tif"):
+        open_run(str(run))
+
+
+def test_opening_a_run_needs_no_torch(tmp_path):
+    run = make_run(tmp_path)
+    code = (
+        "import sys; from napari_noisyseg.plugin.reader import open_run; "
+        "layers = open_run(sys.argv[1]); "
+        "assert len(layers) == 2; assert 'torch' not in sys.modules"
+    )
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    subprocess.run([sys.executable, "-c", code, str(run)], check=True, env=environment)
+
+
+def test_napari_opens_a_run_folder_with_this_reader(tmp_path, make_napari_viewer):
+    run = make_run(tmp_path, make_data(tmp_path / "data"))
+    viewer = make_napari_viewer()
+    viewer.open(str(run), plugin="napari-noisyseg")
+    assert [layer.name for layer in viewer.layers] == [
+        "image: one",
+        "weights: one",
+        "image: two.x",
+        "weights: two.x",
+    ]
+    weights = viewer.layers["weights: one"]
+    assert tuple(weights.contrast_limits) == (0, 1)
+    assert weights.colormap.name == "doubt"
+    assert np.array_equal(weights.extent.world, viewer.layers["image: one"].extent.world)
+
+
+def test_napari_asks_this_reader_for_no_ordinary_image(tmp_path, make_napari_viewer):
+    from napari.plugins import _npe2
+
+    make_napari_viewer()
+    run = make_run(tmp_path)
+    assert "napari-noisyseg" in _npe2.get_readers(str(run))
+    assert "napari-noisyseg" in _npe2.get_readers(str(run / "best.pt"))
+    assert "napari-noisyseg" not in _npe2.get_readers(str(run / "weights" / "one.tif"))
