@@ -77,9 +77,10 @@ def as_labels(array: ArrayLike, where: str) -> Labels:
     mask = np.asarray(array)
     if mask.ndim != 2:
         raise UserError(f"{where} has shape {mask.shape}: give a mask of shape (H, W)")
-    if mask.dtype != bool and not np.issubdtype(mask.dtype, np.integer):
-        if not np.issubdtype(mask.dtype, np.floating) or not np.array_equal(mask, np.round(mask)):
-            raise UserError(f"{where} holds {mask.dtype} values: give bool or whole numbers")
+    if mask.dtype.kind not in "biu" and not (
+        mask.dtype.kind == "f" and np.array_equal(mask, np.round(mask))
+    ):
+        raise UserError(f"{where} holds {mask.dtype} values: give bool or whole numbers")
     return mask.astype(np.int32)[None]
 
 

@@ -69,7 +69,7 @@ class Classes:
         """Turn class values into class indices, same shape, `IGNORED` = -1 where not annotated."""
         self.check(present_values(labels, where) - {self.ignore_value}, where, source)
         if self.binary:
-            indices = (labels != 0).astype(np.int16)
+            indices: NDArray[np.int16] = (labels != 0).astype(np.int16)
         else:
             indices = np.searchsorted(np.asarray(self.values), labels).astype(np.int16)
         if self.ignore_value is not None:

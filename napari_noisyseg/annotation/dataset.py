@@ -17,6 +17,7 @@ from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
 
+
 @dataclass(frozen=True)
 class Facts:
     """What the pass found out about one example.

@@ -67,8 +67,8 @@ def evaluate(
     whole = [labels for _, labels in found if labels is not None]
     kinds = classes_of([*truths, *whole], names, ignore_value)
     table = MeasureTable()
-    for name, truth, (chances, labels) in zip(names, truths, found, strict=True):
-        _measure(table, name, truth, chances, labels, kinds, threshold)
+    for name, truth, (chances, predicted) in zip(names, truths, found, strict=True):
+        _measure(table, name, truth, chances, predicted, kinds, threshold)
     return table
 
 
@@ -91,11 +91,7 @@ def evaluate_files(
         Where the rows go.
     """
     present = [present_values(read_mask(mask), str(mask)) for _, mask, _ in pairs]
-    for prediction, _, _ in pairs:
-        raster = read_raster(prediction)
-        if raster.pixels.dtype.kind != "f":
-            labels = read_mask(prediction, reader=lambda _, raster=raster: raster)  # type: ignore[misc]
-            present.append(present_values(labels, str(prediction)))
+    present += [found for prediction, _, _ in pairs if (found := _values_of(prediction))]
     kinds = Classes.of([values - {ignore_value} for values in present], ignore_value)
     kinds = _at_least_two(kinds)
     for done, (prediction, mask, chances_file) in enumerate(pairs):
@@ -118,7 +114,8 @@ def class_choice(chances: Probabilities, threshold: float = 0.5) -> NDArray[np.i
     """Class indices (pages, height, width) of probabilities: threshold, or the likeliest class."""
     if chances.shape[1] == 1:
         return (chances[:, 0] >= threshold).astype(np.int64)
-    return chances.argmax(1)
+    likeliest: NDArray[np.int64] = chances.argmax(1)
+    return likeliest
 
 
 def add_measures(
@@ -162,6 +159,14 @@ def add_measures(
                 class_values=kinds.values,
             ),
         )
+
+
+def _values_of(prediction: Path) -> frozenset[int]:
+    """Class values of a predicted mask; none of probabilities."""
+    raster = read_raster(prediction)
+    if raster.pixels.dtype.kind == "f":
+        return frozenset()
+    return present_values(read_mask(prediction, reader=lambda _: raster), str(prediction))
 
 
 def _measure(

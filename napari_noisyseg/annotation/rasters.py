@@ -183,7 +183,7 @@ def _decoded(file: BufferedReader) -> Raster:
                 raise UnreadableError(
                     f"is too large ({size / 1e6:.0f} MB): cut it into smaller images"
                 )
-            return read_picture(file.read(_MAX_PICTURE_BYTES))
+            return read_picture(file.read(size))
     if head.startswith(_TIFF):
         return read_tiff(file, size)
     if head.startswith(_NPY):

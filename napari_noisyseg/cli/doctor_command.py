@@ -68,9 +68,9 @@ def version(name: str) -> str:
 def _devices(advice: list[str]) -> dict[str, str]:
     if find_spec("torch") is None:
         return {}
-    from napari_noisyseg.model.devices import choose_device, describe_device
-
     import torch
+
+    from napari_noisyseg.model.devices import choose_device, describe_device
 
     found = {"device": describe_device(choose_device("auto"))}
     if torch.cuda.is_available():
@@ -95,7 +95,7 @@ def _memory() -> dict[str, str]:
 
 
 def _screen(advice: list[str]) -> dict[str, str]:
-    """What the window needs: napari, a Qt binding, a screen, the manifest."""
+    """Look for what the window needs: napari, a Qt binding, a screen, the manifest."""
     napari = version("napari")
     bindings = [f"{name} {version(name)}" for name in BINDINGS if version(name) != "missing"]
     if napari == "missing" or not bindings:

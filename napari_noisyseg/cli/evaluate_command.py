@@ -84,24 +84,25 @@ def _files(predictions: Path, masks: Path) -> list[tuple[Path, Path, Path | None
     from napari_noisyseg.annotation.folders import mask_for_images
     from napari_noisyseg.annotation.pairing import pair_by_name
 
-    ours = _written_by_predict(predictions)
-    if not ours:
+    written = _written_by_predict(predictions)
+    if not written:
         pairs = mask_for_images(predictions, masks, what="predicted", apart=False)
         return [(image, mask, None) for image, mask in pairs if mask is not None]
     if masks.is_file():
         raise UserError(f"'{masks}' is one mask but '{predictions}' is a folder: give a folder")
     true_masks = [mask for mask, _ in mask_for_images(masks)]
-    paired = pair_by_name(list(ours), true_masks, what="predicted")
-    return [(image, mask, ours[image]) for image, mask in paired.items()]
+    # By the probabilities' names, which are the images' own: NAME, not NAME_mask.
+    paired = pair_by_name(list(written), true_masks, what="predicted")
+    return [(written[chances], mask, chances) for chances, mask in paired.items()]
 
 
 def _written_by_predict(folder: Path) -> dict[Path, Path]:
-    """Masks in a folder that stand beside their probabilities, with these."""
+    """Probabilities in a folder that stand beside their masks, with these."""
     if not folder.is_dir():
         return {}
     found = {}
     for mask in sorted([*folder.glob("*_mask.png"), *folder.glob("*_mask.tif")]):
         chances = mask.with_name(mask.stem.removesuffix("_mask") + ".tif")
         if chances.is_file():
-            found[mask] = chances
+            found[chances] = mask
     return found

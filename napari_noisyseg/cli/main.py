@@ -73,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of libraries: what the user must know we say ourselves
+            warnings.simplefilter(
+                "ignore"
+            )  # of libraries: what the user must know we say ourselves
             logging.getLogger("napari_noisyseg").addHandler(console.log_handler)
             try:
                 status = _run(arguments, console)
@@ -90,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = 130
     except BrokenPipeError:
         status = 1
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last resort; the traceback is printed
         console.traceback()
         status = 1
     return quiet_exit(status)

@@ -102,6 +102,7 @@ class _Bar(_Lines):
             transient=True,
         )
         self._task: Any = None
+        self._what = ""
         self._drawn = 0.0
         self._dice = ""
         self._rate = 0.0

@@ -48,11 +48,7 @@ class Frames:
     ) -> None:
         self.dataset = dataset
         self.preparation = preparation
-        self.items = [
-            Item(example, page)
-            for example in examples
-            for page in self._pages(example)
-        ]
+        self.items = [Item(example, page) for example in examples for page in self._pages(example)]
         self._budget = budget
         self._held = 0
         self._kept: OrderedDict[tuple[Example, int | None], tuple[Tensor, Tensor]] = OrderedDict()

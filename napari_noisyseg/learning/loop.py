@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow
 from napari_noisyseg.learning.validation import clean_dice, measure_examples, split_validation
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.devices import choose_device, describe_device
-from napari_noisyseg.model.preparation import Preparation, choose_sampling
+from napari_noisyseg.model.preparation import choose_sampling
 from napari_noisyseg.model.runs import RunFolder
 from napari_noisyseg.model.settings import settings_toml
 from napari_noisyseg.model.trained import ModelCard, TrainedModel

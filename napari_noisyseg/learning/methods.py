@@ -168,7 +168,7 @@ class Joint(Method):
         ]
         weights = annotated[:count].float()
         self.maps.update(first, weights)
-        return StepReport(*means, weights, annotated[:count], len(labels))
+        return StepReport(means[0], means[1], weights, annotated[:count], len(labels))
 
 
 class Paper(Method):

@@ -15,7 +15,7 @@ cancels when the weights are normalised.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -194,7 +194,7 @@ def shifted_logits(network: nn.Module, images: Tensor, direction: Direction, ste
 
 
 def residual(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
-    """Derivative of the pixel loss by the logits, ``p - [c = y]``; 0 where ignored. (B, C, ...)."""
+    """Give the derivative of the loss by the logits, ``p - [c = y]``, (B, C, ...); 0 if ignored."""
     logits = _at_least_float32(logits.detach())
     check_labels(logits, labels, ignore_index)
     annotated = (labels != ignore_index).unsqueeze(1)
@@ -209,7 +209,9 @@ def residual(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
 
 
 def alignment(logits: Tensor, labels: Tensor, tangent: Tensor, ignore_index: int = -1) -> Tensor:
-    """``a_k = sum_c (p_kc - [c = y_k]) t_kc``: does the pixel pull where the clean images pull?
+    """Tell whether each pixel pulls where the clean images pull.
+
+    ``a_k = sum_c (p_kc - [c = y_k]) t_kc``.
 
     Parameters
     ----------
@@ -317,7 +319,7 @@ def _at_least_float32(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _norm(tensors: list[Tensor]) -> float:
+def _norm(tensors: Sequence[Tensor]) -> float:
     norms = torch._foreach_norm([t.detach() for t in tensors])
     return float(torch.linalg.vector_norm(torch.stack([n.float() for n in norms])))
 

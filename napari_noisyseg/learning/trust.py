@@ -132,7 +132,9 @@ class MeanMaps:
     def whole(self, item: int) -> Tensor:
         """Mean weight (*frame) of one image, float32, 0 to 1; 0 where never visited."""
         if self._peak is None:
-            self._peak = max((float(self._mean(i).max()) for i in range(len(self.total))), default=0)
+            self._peak = max(
+                (float(self._mean(i).max()) for i in range(len(self.total))), default=0
+            )
         return self._mean(item) / self._peak if self._peak > 0 else self._mean(item)
 
     def state(self) -> dict[str, Any]:

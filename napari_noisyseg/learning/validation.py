@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from napari_noisyseg.annotation.dataset import DataSet
-from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.evaluation import add_measures, class_choice
+from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.annotation.tables import MeasureTable
 from napari_noisyseg.learning.frames import Frames
@@ -79,9 +79,7 @@ def measure_examples(
 
 
 @torch.inference_mode()
-def _working_probabilities(
-    model: TrainedModel, frames: Frames, image: torch.Tensor
-) -> np.ndarray:
+def _working_probabilities(model: TrainedModel, frames: Frames, image: torch.Tensor) -> np.ndarray:
     """Probabilities (C, *frame) of a working image, which is resized already."""
     preparation = frames.preparation
     if preparation.sampling == "crop":

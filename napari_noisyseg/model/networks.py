@@ -14,6 +14,8 @@ from napari_noisyseg.model.configuration import NetworkName
 
 DIVISOR = 16
 """Sides that every network here can halve as often as it does."""
+SHORTEST = 2 * DIVISOR
+"""Shortest side that leaves the deepest level more than one pixel, which instance norm needs."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,15 @@ class PaddedNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Give the logits (B, C, *spatial) of images (B, channels, *spatial)."""
         spatial = images.shape[2:]
-        missing = [-side % DIVISOR for side in spatial]
+        missing = [max(-side % DIVISOR, SHORTEST - side) for side in spatial]
         if not any(missing):
             logits: Tensor = self.body(images)
             return logits
         padding = [extra for side in reversed(missing) for extra in (0, side)]
         logits = self.body(functional.pad(images, padding, mode="replicate"))
-        return logits[(..., *(slice(side) for side in spatial))]
+        for axis, side in enumerate(spatial, start=2):
+            logits = logits.narrow(axis, 0, side)
+        return logits
 
 
 def build_network(spec: NetworkSpec, seed: int | None = None) -> PaddedNetwork:

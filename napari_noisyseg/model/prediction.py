@@ -81,7 +81,7 @@ def predict(
 
 def _one(model: TrainedModel, image: Any, where: str) -> NDArray[np.float32]:
     pixels = as_pixels(image, where, channels=model.card.channels)
-    chances = model.probabilities(pixels)[0]
+    chances: NDArray[np.float32] = model.probabilities(pixels)[0]
     return chances[0] if chances.shape[0] == 1 else chances
 
 

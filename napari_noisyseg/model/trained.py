@@ -85,7 +85,10 @@ class TrainedModel:
 
     def content(self) -> dict[str, Any]:
         """Plain data and tensors that `from_content` turns into the same model."""
-        state = {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
+        state = {
+            key: value.detach().cpu().contiguous().clone()
+            for key, value in self.network.state_dict().items()
+        }
         return {"kind": "model", "card": self.card.model_dump(), "network": state}
 
     @classmethod
@@ -121,12 +124,14 @@ class TrainedModel:
         with torch.inference_mode(), memory_advice(advice):
             if self.card.dimensions == 3:
                 volume = np.ascontiguousarray(image.swapaxes(0, 1))[None]
-                return self._forward(volume)[0].swapaxes(0, 1)
+                whole: NDArray[np.float32] = self._forward(volume)[0].swapaxes(0, 1)
+                return whole
             parts = [
                 self._forward(np.ascontiguousarray(image[start : start + PAGES_AT_ONCE]))
                 for start in range(0, image.shape[0], PAGES_AT_ONCE)
             ]
-            return np.concatenate(parts)
+            joined: NDArray[np.float32] = np.concatenate(parts)
+            return joined
 
     def class_values(
         self, probabilities: NDArray[np.float32], threshold: float = 0.5
@@ -135,7 +140,8 @@ class TrainedModel:
         values = np.asarray(self.mask_values, np.int32)
         if probabilities.shape[1] == 1:
             return values[(probabilities[:, 0] >= threshold).astype(np.intp)]
-        return values[probabilities.argmax(1)]
+        likeliest: NDArray[np.int32] = values[probabilities.argmax(1)]
+        return likeliest
 
     @property
     def mask_values(self) -> tuple[int, ...]:

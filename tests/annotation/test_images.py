@@ -197,7 +197,13 @@ def test_a_damaged_exif_note_takes_nothing_from_the_picture(tmp_path: Path) -> N
     path = tmp_path / "x.jpg"
     Image.fromarray(RGB).save(path)
     plain = path.read_bytes()
-    for note in (b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\0\x09\x01\x12", b"junk" * 9):
+    for note in (
+        b"",
+        b"II*\0",
+        b"II*\0\xff\xff\xff\xff",
+        b"MM\0*\0\0\0\x08\0\x09\x01\x12",
+        b"junk" * 9,
+    ):
         block = b"Exif\0\0" + note
         segment = b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
         assert channels_last(written(path, plain[:2] + segment + plain[2:])).shape == RGB.shape
@@ -323,7 +329,8 @@ def test_bmp_from_the_top_down_is_not_turned_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.png", "é ü.png", "it's \"q\".v1.2.png", "<b>x<b>.PNG", "=1+1.png", "two\nlines.png"]
+    "name",
+    ["a b.png", "é ü.png", 'it\'s "q".v1.2.png', "<b>x<b>.PNG", "=1+1.png", "two\nlines.png"],
 )
 def test_any_name_is_read_and_shown_on_one_line(tmp_path: Path, name: str) -> None:
     if os.name == "nt" and set(name) & set('<>"\n'):

@@ -93,6 +93,8 @@ def _full_pages(tiff: TiffFile, count: int) -> list[TiffPage]:
 def _check_page(page: TiffPage, number: int, file: BufferedReader, size: int) -> None:
     """Refuse what cannot be decoded and what the file does not hold."""
     compression, photometric = int(page.compression), int(page.photometric)
+    if page.samplesperpixel < 1:
+        raise UnreadableError("is damaged: its header states no samples; copy or save it again")
     if compression not in _COMPRESSIONS:
         raise UnreadableError(
             f"is a TIFF with compression {compression}, which is not read: save it with LZW, "
@@ -143,8 +145,8 @@ def _decode(page: TiffPage) -> NDArray[Any]:
     pixels = pixels[:, _colour_samples(page, pixels.shape[1])]
     if pixels.dtype == np.bool_ and int(page.photometric) == _WHITE_IS_ZERO:
         # Scanners mean it; tifffile notes it in every bool array and means the plain values.
-        if not page.software.startswith("tifffile") and not page.description.startswith("{"):
-            pixels = ~pixels
+        plain = page.software.startswith("tifffile") or page.description.startswith("{")
+        pixels = pixels if plain else ~pixels
     if int(page.photometric) == _CMYK and pixels.shape[1] == 4:
         pixels = _from_cmyk(pixels)
     return pixels
