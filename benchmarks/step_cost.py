@@ -18,7 +18,6 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,8 +26,8 @@ from torch.func import functional_call
 
 from napari_noisyseg.learning.batches import Batch
 from napari_noisyseg.learning.crops import plain_view
+from napari_noisyseg.learning.losses import mean_loss, pixel_loss
 from napari_noisyseg.learning.methods import Method, StepReport, make_method
-from napari_noisyseg.learning.reweighting import mean_loss, pixel_loss
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.networks import NetworkSpec, build_network
 
@@ -68,10 +67,6 @@ class Contender:
     def __init__(self, name: str, network: nn.Module, config: TrainingConfig, batch: int) -> None:
         self.name = name
         self.network = copy.deepcopy(network).train()
-        self.layout = torch.contiguous_format
-        if name != "double backward" and config.dimensions == 2:
-            self.layout = torch.channels_last  # as `Learner` lays networks and batches out
-            self.network.to(memory_format=self.layout)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATE)
         shapes = [(config.size, config.size)] * batch
         if name == "double backward":
@@ -81,10 +76,6 @@ class Contender:
 
     def step(self, noisy: Batch, clean: Batch) -> None:
         """Take one whole step, optimiser included."""
-        noisy, clean = (
-            replace(batch, images=batch.images.contiguous(memory_format=self.layout))
-            for batch in (noisy, clean)
-        )
         self.optimizer.zero_grad(set_to_none=True)
         self.method.step(0, lambda: noisy, lambda: clean)
         self.optimizer.step()

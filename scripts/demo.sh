@@ -16,4 +16,10 @@ noisyseg sample demo/data
 noisyseg train demo/data --out demo/run --size 96 --epochs 12
 noisyseg predict demo/run demo/data/test_img --gt demo/data/test_gt --out demo/results
 printf '\nThe learned weights are in demo/run/weights, the predictions in demo/results.\n'
-printf 'To look at them: %s/napari --plugin napari-noisyseg demo/run\n' "$programs"
+
+if [ "$(uname -s)" = Darwin ] || [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+    printf 'napari opens: orange pixels of an annotation are doubted, the slider shows all images.\n'
+    exec "$programs/napari" --plugin napari-noisyseg demo/run
+fi
+"$python" scripts/demo_pictures.py demo
+printf 'On a machine with a screen: %s/napari --plugin napari-noisyseg demo/run\n' "$programs"

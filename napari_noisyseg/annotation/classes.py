@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.examples import Labels
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 
 IGNORED = -1
 """Class index of pixels that are not annotated."""
@@ -58,8 +59,8 @@ class Classes:
         strange = sorted(present - known) or sorted(present)
         words = "0 and 1 or 255" if self.binary else ", ".join(map(str, self.values))[:60]
         raise UserError(
-            f"mask '{where}' has values ({', '.join(map(str, strange[:5]))}) that {source} do not "
-            f"have ({words}): correct it, or name the value of pixels that are not annotated as "
+            f"mask '{shown(where)}' has values ({', '.join(map(str, strange[:5]))}) that {source} "
+            f"do not have ({words}): correct it, or name the value of pixels that are not annotated as "
             f"ignore_value"
         )
 
@@ -87,7 +88,7 @@ def present_values(labels: NDArray[Any], where: str) -> frozenset[int]:
     present = frozenset(int(value) for value in np.unique(labels))
     if len(present) > MOST_CLASSES + 1:
         raise UserError(
-            f"mask '{where}' has {len(present)} different values: a mask holds one small whole "
+            f"mask '{shown(where)}' has {len(present)} different values: a mask holds one small whole "
             f"number per class; is it an image?"
         )
     return present

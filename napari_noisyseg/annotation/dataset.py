@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from napari_noisyseg.annotation.classes import Classes, present_values
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 
 
 @dataclass(frozen=True)
@@ -163,12 +165,12 @@ def _read(example: Example) -> tuple[Pixels, Labels | None]:
     shape = (image.shape[0], *image.shape[2:])
     if labels is not None and labels.shape != shape:
         raise UserError(
-            f"mask '{example.label_origin}' is {_size(labels.shape)} but its image "
-            f"'{example.origin}' is {_size(shape)}: a mask has its image's size"
+            f"mask '{_brief(example.label_origin)}' is {_size(labels.shape)} but its image "
+            f"'{_brief(example.origin)}' is {_size(shape)}: a mask has its image's size"
         )
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         raise UserError(
-            f"image '{example.origin}' holds NaN or infinite pixels: replace or remove them"
+            f"image '{shown(example.origin)}' holds NaN or infinite pixels: replace or remove them"
         )
     return image, labels
 
@@ -184,8 +186,9 @@ def _check_channels(
     first = order[0]
     if first in facts and len(facts[first].total) != image.shape[1]:
         raise UserError(
-            f"image '{example.origin}' has {image.shape[1]} channel(s) but '{first.origin}' has "
-            f"{len(facts[first].total)}: convert all images to the same kind, grey or colour"
+            f"image '{_brief(example.origin)}' has {_count(image.shape[1], 'channel')} but "
+            f"'{_brief(first.origin)}' has {len(facts[first].total)}: convert all images to the "
+            f"same kind, grey or colour"
         )
 
 
@@ -232,8 +235,8 @@ def _refuse_single_class(
             only = f"only the value {next(iter(union))}" if union else "no annotated pixel"
             what = "all background" if union == {0} else only
             raise UserError(
-                f"the {role} masks hold {what} (e.g. '{group[0].label_origin}'): there is no object "
-                f"to learn from; give {role} masks with objects and background"
+                f"the {role} masks hold {what} (e.g. '{shown(group[0].label_origin)}'): there is no "
+                f"object to learn from; give {role} masks with objects and background"
             )
 
 
@@ -279,7 +282,10 @@ def _leaks(by_role: dict[Role, list[Example]], facts: dict[Example, Facts]) -> l
     for role in (Role.CLEAN, Role.NOISY):
         both = [e for e in by_role[role] if facts[e].picture in tested]
         if both:
-            named = [f"'{e.origin}' and '{tested[facts[e].picture].origin}'" for e in both]
+            named = [
+                f"'{_brief(e.origin)}' and '{_brief(tested[facts[e].picture].origin)}'"
+                for e in both
+            ]
             notices.append(
                 f"warning: the same picture stands among {role} and test images, so the test "
                 f"measures flatter: {_names(named)}"
@@ -287,11 +293,16 @@ def _leaks(by_role: dict[Role, list[Example]], facts: dict[Example, Facts]) -> l
     return notices
 
 
+def _brief(origin: str) -> str:
+    """Return an image's folder and name, for sentences that name two."""
+    return shown("/".join(Path(origin).parts[-2:]))
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _names(names: Sequence[str], most: int = 5) -> str:
-    distinct = list(dict.fromkeys(names))
+    distinct = list(dict.fromkeys(map(shown, names)))
     rest = len(distinct) - most
     return ", ".join(distinct[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -16,6 +16,7 @@ from napari_noisyseg.annotation.images import read_image, read_mask, read_raster
 from napari_noisyseg.annotation.measures import measure_image
 from napari_noisyseg.annotation.tables import MeasureTable
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 
 Probabilities = NDArray[np.floating[Any]]
 """(pages, channels, height, width): one channel, the object's, or one per class."""
@@ -180,12 +181,12 @@ def _measure(
 ) -> None:
     if chances is not None and chances.shape[1] not in (1, len(kinds.values)):
         raise UserError(
-            f"prediction '{name}' has {chances.shape[1]} channels of probabilities but there are "
+            f"prediction '{shown(name)}' has {chances.shape[1]} channels of probabilities but there are "
             f"{len(kinds.values)} classes ({', '.join(map(str, kinds.values[:8]))})"
         )
     if chances is not None and chances.shape[1] == 1 and len(kinds.values) > 2:
         raise UserError(
-            f"prediction '{name}' is one channel of probabilities but the masks have "
+            f"prediction '{shown(name)}' is one channel of probabilities but the masks have "
             f"{len(kinds.values)} classes: give a channel per class, or masks"
         )
     unignored = Classes(kinds.values, kinds.binary)
@@ -224,7 +225,8 @@ def _read_prediction(
     if labels.shape != truth.shape:
         sizes = [f"{part.shape[2]} x {part.shape[1]}" for part in (labels, truth)]
         raise UserError(
-            f"'{path}' is {sizes[0]} pixels but its mask '{mask}' is {sizes[1]}: they have one size"
+            f"'{shown(path.name)}' is {sizes[0]} pixels but its mask '{shown(mask)}' is {sizes[1]}: "
+            f"give masks of the predictions' own size"
         )
     return None, labels
 

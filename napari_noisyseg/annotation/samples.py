@@ -153,7 +153,6 @@ def write_samples(
     """
     folder = Path(folder)
     there = _refuse_taken(folder)
-    samples = make_samples(seed, noisy, clean, test, size)
     # The hidden folder's name tells which target it is for, so that those of killed processes can
     # be removed without touching anybody else's.
     around = folder if there else folder.parent
@@ -162,7 +161,8 @@ def write_samples(
     made = [one for one in (around, *around.parents) if not one.exists()]
     moved: list[Path] = []
     try:
-        _make(staging, folder)
+        _make(staging, folder)  # before the drawing, which takes seconds
+        samples = make_samples(seed, noisy, clean, test, size)
         _fill(staging, samples, seed)
         if there:
             for part in sorted(staging.iterdir()):

@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
+LONGEST = 300
+"""Most characters of an error's line."""
+
 
 class Console:
     """Prints, and goes silent where nobody can read any more.
@@ -52,15 +55,15 @@ class Console:
         """Print a JSON object on one line, if JSON is wanted."""
         if self.json:
             record = {"event": kind, **values}
-            self._write(sys.stdout, json.dumps(_strict(record), ensure_ascii=False))
+            self._write(sys.stdout, json.dumps(_strict(record)))
 
     def warn(self, text: str) -> None:
         """Print a warning on standard error."""
-        self._write(sys.stderr, text if text.startswith("warning: ") else f"warning: {text}")
+        self._write(sys.stderr, "warning: " + _one_line(text.removeprefix("warning: ")))
 
     def error(self, text: str) -> None:
-        """Print an error on standard error, on one line."""
-        self._write(sys.stderr, "error: " + " ".join(text.split()))
+        """Print an error on standard error, on one line of at most `LONGEST` characters."""
+        self._write(sys.stderr, "error: " + _one_line(text, LONGEST - len("error: ")))
 
     def traceback(self) -> None:
         """Print the traceback of an error that is ours."""
@@ -83,6 +86,8 @@ class Console:
     def _write(self, stream: TextIO | None, text: str) -> None:
         if stream is None:
             return
+        # Names of files are data: in a terminal, control characters would be orders.
+        text = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
         with suppress(OSError, ValueError):
             if self._around is not None:
                 self._around(stream, text)
@@ -116,6 +121,17 @@ class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
         self._console.warn(record.getMessage())
+
+
+def _one_line(text: str, longest: int | None = None) -> str:
+    """Put a text on one line, and take the middle out of its longest words if it is too long."""
+    line = " ".join(text.split())
+    while longest is not None and len(line) > longest:
+        word = max(line.split(" "), key=len)
+        if len(word) < 40:
+            return f"{line[: longest - 3]}..."
+        line = line.replace(word, f"{word[:12]}...{word[-20:]}", 1)
+    return line
 
 
 def _strict(value: Any) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
+from napari_noisyseg.cli.arguments import file_path, number, whole_number
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 
 DESCRIPTION = """\
 Measure predictions against masks: Dice, Jaccard, sensitivity, specificity, accuracy, HD95 and ASSD (in
@@ -28,14 +31,17 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS")
-    parser.add_argument("masks", type=Path, metavar="MASKS")
+    parser.add_argument("predictions", type=file_path, metavar="PREDICTIONS")
+    parser.add_argument("masks", type=file_path, metavar="MASKS")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="also write metrics.csv and metrics.json here"
+        "--out", type=file_path, metavar="DIR", help="also write metrics.csv and metrics.json here"
     )
-    parser.add_argument("--threshold", type=float, default=0.5, metavar="P", help="default: 0.5")
+    parser.add_argument("--threshold", type=number, default=0.5, metavar="P", help="default: 0.5")
     parser.add_argument(
-        "--ignore-value", type=int, metavar="V", help="value of unannotated pixels in the masks"
+        "--ignore-value",
+        type=whole_number,
+        metavar="V",
+        help="value of unannotated pixels in the masks",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace metrics files in the output folder"
@@ -47,20 +53,28 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     from napari_noisyseg.annotation.evaluation import evaluate_files
+    from napari_noisyseg.annotation.output_places import refuse_output_in
     from napari_noisyseg.annotation.tables import MeasureTable
     from napari_noisyseg.files import write_file
+    from napari_noisyseg.model.output_folders import make_folder
 
     if not 0 <= arguments.threshold <= 1:
         raise UserError(f"--threshold is a probability from 0 to 1, not {arguments.threshold}")
     out: Path | None = arguments.out
     if out is not None and not arguments.overwrite:
         for name in OURS:
-            if (out / name).exists():
+            if os.path.lexists(out / name):
                 raise UserError(
-                    f"'{out / name}' is there already: choose another --out, or add --overwrite"
+                    f"'{shown(out / name)}' is there already: choose another --out, or add --overwrite"
                 )
     table = MeasureTable()
     files = _files(arguments.predictions, arguments.masks)
+    if out is not None:
+        spoilt = [arguments.masks]
+        if not any(chances for _, _, chances in files):
+            spoilt.append(arguments.predictions)
+        refuse_output_in(out, [folder for folder in spoilt if os.path.isdir(folder)])
+        make_folder(out, keep=False)
     for _ in evaluate_files(
         files,
         threshold=arguments.threshold,
@@ -69,8 +83,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     ):
         pass
     if out is not None:
-        from napari_noisyseg.model.output_folders import make_folder
-
         make_folder(out)
         write_file(out / "metrics.csv", table.to_csv_text())
         write_file(out / "metrics.json", table.to_json())
@@ -88,8 +100,8 @@ def _files(predictions: Path, masks: Path) -> list[tuple[Path, Path, Path | None
     if not written:
         pairs = mask_for_images(predictions, masks, what="predicted", apart=False)
         return [(image, mask, None) for image, mask in pairs if mask is not None]
-    if masks.is_file():
-        raise UserError(f"'{masks}' is one mask but '{predictions}' is a folder: give a folder")
+    if os.path.isfile(masks):
+        raise UserError(f"'{shown(masks)}' is one mask, not a folder: give the folder of all masks")
     true_masks = [mask for mask, _ in mask_for_images(masks)]
     # By the probabilities' names, which are the images' own: NAME, not NAME_mask.
     paired = pair_by_name(list(written), true_masks, what="predicted")
@@ -98,7 +110,7 @@ def _files(predictions: Path, masks: Path) -> list[tuple[Path, Path, Path | None
 
 def _written_by_predict(folder: Path) -> dict[Path, Path]:
     """Probabilities in a folder that stand beside their masks, with these."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         return {}
     found = {}
     for mask in sorted([*folder.glob("*_mask.png"), *folder.glob("*_mask.tif")]):

@@ -7,7 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from napari_noisyseg import __version__
 from napari_noisyseg.cli import (
@@ -18,6 +18,7 @@ from napari_noisyseg.cli import (
     settings_command,
     train_command,
 )
+from napari_noisyseg.cli.arguments import refuse_unknown_command, refuse_unknown_words
 from napari_noisyseg.cli.console import Console, quiet_exit
 from napari_noisyseg.errors import StoppedError, UserError
 
@@ -45,15 +46,33 @@ COMMANDS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that refuses in one sentence."""
+    """An argument parser that refuses in one sentence, and takes options between the paths too."""
+
+    _intermixing = False
+
+    @property
+    def options(self) -> dict[str, argparse.Action]:
+        """The options by their names."""
+        return self._option_string_actions
 
     def error(self, message: str) -> NoReturn:
         """Raise the refusal; `main` prints it and exits with status 2."""
-        raise UserError(f"{message} (see {self.prog} --help)")
+        raise UserError(f"{message} (see '{self.prog} --help')")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse words; ``predict RUN --out DIR IMAGES`` is as good as any other order."""
+        # Before Python 3.13 parse_known_intermixed_args calls this method in turn.
+        if self._intermixing or self._subparsers is not None:
+            return super().parse_known_args(args, namespace)
+        self._intermixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._intermixing = False
 
 
-def make_parser() -> Parser:
-    """Build the parser of all commands."""
+def make_parser() -> tuple[Parser, dict[str, Parser]]:
+    """Build the parser, and that of each command."""
     parser = Parser(
         prog="napari-noisyseg",
         description=DESCRIPTION,
@@ -65,7 +84,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for command in COMMANDS:
         command.add_parser(commands)
-    return parser
+    return parser, commands.choices
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,8 +118,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, console: Console) -> int:
-    parser = make_parser()
-    parsed = parser.parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = make_parser()
+    refuse_unknown_command(words, commands)
+    parsed, unknown = parser.parse_known_args(words)
+    chosen = commands.get(parsed.command, parser)
+    refuse_unknown_words(unknown, chosen.options, chosen.prog)
     if parsed.command is None:
         console.say(parser.format_help().rstrip())
         return 2

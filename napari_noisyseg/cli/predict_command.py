@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_noisyseg.cli.arguments import file_path, number, whole_number
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
 from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.files import shown
 
 if TYPE_CHECKING:
     from napari_noisyseg.annotation.examples import Labels
@@ -34,26 +37,33 @@ def add_parser(commands: Any) -> None:
     )
     parser.set_defaults(run=run)
     parser.add_argument(
-        "model", nargs="?", type=Path, metavar="RUN", help="run folder; default: newest in runs/"
+        "model",
+        nargs="?",
+        type=file_path,
+        metavar="RUN",
+        help="run folder; default: newest in runs/",
     )
     parser.add_argument(
         "images",
         nargs="?",
-        type=Path,
+        type=file_path,
         metavar="IMAGES",
         help="folder of images, or one image; default: data/test_img",
     )
-    parser.add_argument("--out", type=Path, metavar="DIR", help="default: results")
-    parser.add_argument("--gt", type=Path, metavar="DIR", help="true masks, to measure by")
+    parser.add_argument("--out", type=file_path, metavar="DIR", help="default: results")
+    parser.add_argument("--gt", type=file_path, metavar="DIR", help="true masks, to measure by")
     parser.add_argument(
         "--threshold",
-        type=float,
+        type=number,
         default=0.5,
         metavar="P",
         help="probability from which a pixel is the object (two classes); default: 0.5",
     )
     parser.add_argument(
-        "--ignore-value", type=int, metavar="V", help="value of unannotated pixels in the masks"
+        "--ignore-value",
+        type=whole_number,
+        metavar="V",
+        help="value of unannotated pixels in the masks",
     )
     parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
     parser.add_argument(
@@ -88,12 +98,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         from napari_noisyseg.model.prediction import load_model
 
         model = load_model(run_path, arguments.device)
-        console.say(f"model {run_path}, {len(jobs)} image{'s' if len(jobs) > 1 else ''}")
+        make_folder(out, keep=False)  # refuse it before the images are read
         for job in jobs:
             _read(job, model, arguments.ignore_value)
             if request:
                 return _interrupted(request, console, 0, len(jobs))
         make_folder(out)
+        console.say(f"model {run_path}, {len(jobs)} image{'s' if len(jobs) > 1 else ''}")
         table = _predict(jobs, model, arguments, console, request)
     if request:
         return request.status
@@ -125,29 +136,33 @@ def _places(arguments: argparse.Namespace) -> tuple[Path, Path, Path | None, Pat
 def _jobs(images: Path, truth: Path | None, out: Path, overwrite: bool) -> list[Job]:
     """Pair images and masks, and refuse to write over anything that was not named."""
     from napari_noisyseg.annotation.folders import mask_for_images
+    from napari_noisyseg.annotation.output_places import refuse_output_in
     from napari_noisyseg.annotation.pairing import image_name
     from napari_noisyseg.files import safe_name
 
+    folders = [place for place in (images, truth) if place is not None and os.path.isdir(place)]
     jobs = []
     for image, mask in mask_for_images(images, truth, what="test"):
         name = safe_name(image_name(image))
         jobs.append(Job(image, mask, name, out / f"{name}.tif"))
-    inputs = {path.resolve() for job in jobs for path in (job.image, job.mask) if path is not None}
+    refuse_output_in(out, folders)
+    inputs = {os.path.realpath(file) for job in jobs for file in (job.image, job.mask) if file}
     targets: dict[str, Path] = {}
     for job in jobs:
         for target in (job.chances, job.mask_target(1), job.mask_target(2)):
-            if target.resolve() in inputs:
+            if os.path.realpath(target) in inputs:
                 raise UserError(
-                    f"'{target}' is an image that is read: choose another folder by --out"
+                    f"'{shown(target)}' is an image that is read: choose another folder by --out"
                 )
-            if target.exists() and not overwrite:
+            if os.path.lexists(target) and not overwrite:
                 raise UserError(
-                    f"'{target}' is there already: choose another folder by --out, or replace former "
-                    f"predictions by --overwrite"
+                    f"'{shown(target)}' is there already: choose another folder by --out, or replace "
+                    f"former predictions by --overwrite"
                 )
             if (other := targets.setdefault(str(target).casefold(), job.image)) != job.image:
                 raise UserError(
-                    f"'{job.image}' and '{other}' would both be written to '{target}': rename one"
+                    f"'{shown(job.image.name)}' and '{shown(other.name)}' would both be written to "
+                    f"{shown(target.name)}: rename one"
                 )
     return jobs
 
@@ -163,7 +178,7 @@ def _read(job: Job, model: TrainedModel, ignore_value: int | None) -> tuple[Any,
     pixels = read_image(job.image, shape, channels, mask_path=job.mask)
     if pixels.shape[1] != channels:
         raise UserError(
-            f"'{job.image}' has {pixels.shape[1]} channel(s) but the model was trained on "
+            f"'{shown(job.image)}' has {pixels.shape[1]} channel(s) but the model was trained on "
             f"{channels}: convert it to the same kind, grey or colour"
         )
     if labels is not None:

@@ -110,7 +110,9 @@ class _Bar(_Lines):
 
     def write(self, stream: TextIO, text: str) -> None:
         """Print a line above the bar."""
-        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.progress.console.print(
+            text, markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
 
     def tell(self, event: Event) -> None:
         """Move the bar, or print what an event says above it."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import shlex
 from typing import Any
 
+from napari_noisyseg.cli.arguments import file_path, whole_number
 from napari_noisyseg.cli.console import Console
 
 
@@ -19,12 +20,20 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="folder to make")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: 0")
-    parser.add_argument("--noisy", type=int, default=60, metavar="N", help="images; default: 60")
-    parser.add_argument("--clean", type=int, default=10, metavar="N", help="images; default: 10")
-    parser.add_argument("--test", type=int, default=20, metavar="N", help="images; default: 20")
-    parser.add_argument("--size", type=int, default=128, metavar="PX", help="side; default: 128")
+    parser.add_argument("folder", type=file_path, metavar="DIR", help="folder to make")
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="S", help="default: 0")
+    parser.add_argument(
+        "--noisy", type=whole_number, default=60, metavar="N", help="images; default: 60"
+    )
+    parser.add_argument(
+        "--clean", type=whole_number, default=10, metavar="N", help="images; default: 10"
+    )
+    parser.add_argument(
+        "--test", type=whole_number, default=20, metavar="N", help="images; default: 20"
+    )
+    parser.add_argument(
+        "--size", type=whole_number, default=128, metavar="PX", help="side; default: 128"
+    )
     parser.add_argument("--quiet", action="store_true", help="print errors and warnings only")
 
 
@@ -41,5 +50,5 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         size=arguments.size,
     )
     console.say(f"wrote {len(samples)} images with masks to {arguments.folder}")
-    console.say(f"next: napari-noisyseg train '{arguments.folder}'")
+    console.say(f"next: napari-noisyseg train {shlex.quote(str(arguments.folder))}")
     return 0

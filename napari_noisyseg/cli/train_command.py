@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_noisyseg.cli.arguments import file_path, whole_number
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.cli.signals import stop_on_signals
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 
 if TYPE_CHECKING:
     from napari_noisyseg.model.configuration import TrainingConfig
@@ -26,6 +30,7 @@ The run folder holds config.toml, log.csv, checkpoint.pt, best.pt (the model), w
 each pixel of a noisy annotation is believed, 0 to 1), metrics.json and environment.json.
 'napari-noisyseg settings' explains every setting."""
 
+SETTINGS_ADVICE = "correct it, or make one anew by 'napari-noisyseg settings'"
 FOLDERS = ("noisy_img", "noisy_gt", "clean_img", "clean_gt", "test_img", "test_gt")
 
 
@@ -40,9 +45,9 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="default: ./data")
+    parser.add_argument("data", nargs="?", type=file_path, metavar="DATA", help="default: ./data")
     parser.add_argument(
-        "--out", type=Path, metavar="RUN", help="run folder to make; default: runs/DATE-TIME"
+        "--out", type=file_path, metavar="RUN", help="run folder to make; default: runs/DATE-TIME"
     )
     parser.add_argument(
         "--resume",
@@ -56,14 +61,16 @@ def add_parser(commands: Any) -> None:
         help="trust (default), paper, image, plain, clean, finetune or joint",
     )
     choice.add_argument("--network", metavar="NAME", help="unet (default), residual-unet, ...")
-    choice.add_argument("--epochs", type=int, metavar="N")
+    choice.add_argument("--epochs", type=whole_number, metavar="N")
     side = choice.add_mutually_exclusive_group()
-    side.add_argument("--size", type=int, metavar="PX", help="resize images to PX x PX")
-    side.add_argument("--crop", type=int, metavar="PX", help="cut crops of PX x PX instead")
-    choice.add_argument("--seed", type=int, metavar="S")
+    side.add_argument("--size", type=whole_number, metavar="PX", help="resize images to PX x PX")
+    side.add_argument(
+        "--crop", type=whole_number, metavar="PX", help="cut crops of PX x PX instead"
+    )
+    choice.add_argument("--seed", type=whole_number, metavar="S")
     choice.add_argument("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:1 or mps")
     choice.add_argument("--preset", metavar="NAME", help="balanced, quick, thorough or paper")
-    choice.add_argument("--config", type=Path, metavar="FILE", help="settings in a TOML file")
+    choice.add_argument("--config", type=file_path, metavar="FILE", help="settings in a TOML file")
     choice.add_argument(
         "--set",
         action="append",
@@ -73,7 +80,7 @@ def add_parser(commands: Any) -> None:
     )
     folders = parser.add_argument_group("single folders, instead of those in DATA")
     for name in FOLDERS:
-        folders.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="DIR")
+        folders.add_argument(f"--{name.replace('_', '-')}", type=file_path, metavar="DIR")
     output = parser.add_argument_group("output")
     output.add_argument("--quiet", action="store_true", help="print errors and warnings only")
     output.add_argument("--json", action="store_true", help="print every event as a line of JSON")
@@ -86,7 +93,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if resumed is not None:
         config = _resumed_config(resumed, given, arguments, out)
     else:
-        config = _config(given, arguments.preset, arguments.config)
+        config = _config(given, arguments.preset)
     with stop_on_signals() as request:
         from napari_noisyseg.cli.progress import report
         from napari_noisyseg.learning.training import train
@@ -98,7 +105,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if began:
             console.error(
                 f"stopped by signal {request.number}; everything is saved: resume by "
-                f"napari-noisyseg train --resume --out '{out}'"
+                f"napari-noisyseg train --resume --out {shlex.quote(str(out))}"
             )
         else:
             console.error(f"stopped by signal {request.number} before the training began")
@@ -107,9 +114,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """Give the settings of the flags, the later ones winning: --config, --set, then single flags."""
-    from napari_noisyseg.model.settings import merge, parse_assignment, read_settings
+    from napari_noisyseg.model.settings import (
+        make_config,
+        merge,
+        parse_assignment,
+        read_settings,
+    )
 
-    given = read_settings(arguments.config) if arguments.config else {}
+    given: dict[str, Any] = {}
+    if arguments.config is not None:
+        given = read_settings(arguments.config, advice=SETTINGS_ADVICE)
+        make_config(given, where=str(arguments.config))
     for text in arguments.set:
         given = merge(given, parse_assignment(text))
     for name in ("method", "network", "epochs", "size", "crop", "seed", "device"):
@@ -127,10 +142,10 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return merge(given, {"data": data}) if data else given
 
 
-def _config(given: dict[str, Any], preset: str | None, file: Path | None) -> TrainingConfig:
+def _config(given: dict[str, Any], preset: str | None) -> TrainingConfig:
     from napari_noisyseg.model.settings import make_config
 
-    config = make_config(given, preset=preset, where=f"'{file}'" if file else "settings")
+    config = make_config(given, preset=preset)
     if not any(path is not None for _, path in config.data):
         config = make_config(given, {"data": {"folder": Path("data")}}, preset=preset)
     return config.model_copy(update={"data": config.data.absolute()})
@@ -148,7 +163,7 @@ def _run_folder(arguments: argparse.Namespace) -> tuple[Path, Path | None]:
         out, file = found[-1].parent, found[-1]
     else:
         return _free_name(Path("runs") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"), None
-    return out, file if arguments.resume and file.exists() else None
+    return out, file if arguments.resume and os.path.exists(file) else None
 
 
 def _free_name(path: Path) -> Path:
@@ -165,7 +180,8 @@ def _resumed_config(
     """Give the run's own settings; refuse others, but for those that do not change the result."""
     from napari_noisyseg.model.settings import make_config, read_settings
 
-    stored = make_config(read_settings(file), where=f"'{file}'")
+    advice = "restore it, or start a new run with another --out"
+    stored = make_config(read_settings(file, advice=advice), where=str(file))
     asked = make_config(given, preset=arguments.preset)
     free = {"device", "memory", "checkpoint_minutes"}
     chosen = asked.model_fields_set - {"data"} - free
@@ -173,10 +189,15 @@ def _resumed_config(
         old, new = getattr(stored, name), getattr(asked, name)
         if old != new and not (name == "sampling" and new == "auto"):
             raise UserError(
-                f"setting '{name}' is {old!r} in the run '{out}' but {new!r} here: a resumed run "
+                f"setting '{name}' is {old!r} in the run '{shown(out)}' but {new!r} here: a resumed run "
                 f"keeps its settings; leave it out, or start a new run with another --out"
             )
     update: dict[str, Any] = {name: getattr(asked, name) for name in asked.model_fields_set & free}
     if any(path is not None for _, path in asked.data):
         update["data"] = asked.data.absolute()
+    elif not any(path is not None for _, path in stored.data):
+        raise UserError(
+            f"'{shown(file)}' does not say where the images are: give their folder as in "
+            f"'train DATA --resume --out RUN', or restore the file"
+        )
     return stored.model_copy(update=update)

@@ -91,9 +91,8 @@ class Stream:
             images.append(jitter(patch, rng) if self._augment else patch)
             labels.append(view.sample_labels(label))
             views.append(view)
-        layout = torch.channels_last if preparation.dimensions == 2 else torch.contiguous_format
         return Batch(
-            torch.stack(images).to(self._device, memory_format=layout),
+            torch.stack(images).to(self._device),
             torch.stack(labels).to(self._device),
             items,
             tuple(views),

@@ -78,6 +78,14 @@ class View:
         values = _resample(patch_map.unsqueeze(0).float(), _grid(points, self.patch), "nearest")[0]
         return window, values, _inside(points, self.patch)
 
+    def on_grid(self, stride: int) -> View:
+        """Give the same view of a coarser grid, a point for every `stride` pixels a side."""
+        if stride == 1:
+            return self
+        matrix = self.matrix.copy()
+        matrix[:, -1] -= (stride - 1) / 2
+        return View(matrix / stride, self.patch, grid_shape(self.frame, stride))
+
     @cached_property
     def _reach(self) -> tuple[Window, Tensor, Tensor]:
         """Part of the frame that the patch touches; the patch's pixels inside it; sampling grid."""
@@ -87,14 +95,19 @@ class View:
         reached = self.matrix[:, :-1] @ corners + self.matrix[:, -1:]
         slices = []
         for axis, side in enumerate(self.frame):
-            start = int(np.clip(np.floor(reached[axis].min()) - 1, 0, side - 2))
-            stop = int(np.clip(np.ceil(reached[axis].max()) + 2, start + 2, side))
+            start = int(np.clip(np.floor(reached[axis].min()) - 1, 0, max(side - 2, 0)))
+            stop = int(np.clip(np.ceil(reached[axis].max()) + 2, min(start + 2, side), side))
             slices.append(slice(start, stop))
         local = self.matrix.copy()
         local[:, -1] -= [s.start for s in slices]
         points = _points(local, self.patch)
         shape = tuple(s.stop - s.start for s in slices)
         return tuple(slices), _inside(points, shape), _grid(points, shape)
+
+
+def grid_shape(frame: tuple[int, ...], stride: int) -> tuple[int, ...]:
+    """Shape of a grid with a point for every `stride` pixels a side; at least two points."""
+    return tuple(max(-(-side // stride), 2) for side in frame)
 
 
 def plain_view(frame: tuple[int, ...], patch: tuple[int, ...]) -> View:
@@ -138,7 +151,10 @@ def random_view(
     else:
         room = np.maximum(np.array(frame) - np.array(patch), 0) / 2
         offset = room * shift
-    return _view(linear, frame, patch, offset)
+    view = _view(linear, frame, patch, offset)
+    if not augment:
+        view.matrix[:, -1] = np.round(view.matrix[:, -1])  # on the image's own pixel grid
+    return view
 
 
 def turn(angle: float, dimensions: int) -> NDArray[np.float64]:
@@ -189,7 +205,7 @@ def _points(matrix: NDArray[np.float64], shape: tuple[int, ...]) -> Tensor:
 def _grid(points: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Points in pixels as grid_sample wants them: -1 to 1 between pixel centres, last axis first."""
     sides = torch.tensor(shape, dtype=torch.float32)
-    return (points / (sides - 1) * 2 - 1).flip(-1)
+    return (points / (sides - 1).clamp_min(1) * 2 - 1).flip(-1)
 
 
 def _resample(source: Tensor, grid: Tensor, mode: str) -> Tensor:

@@ -6,13 +6,11 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from napari_noisyseg.annotation.dataset import DataSet
 from napari_noisyseg.annotation.examples import Example
-from napari_noisyseg.model.preparation import Preparation
+from napari_noisyseg.model.preparation import Preparation, as_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +87,11 @@ class Frames:
                 continue
             image = pixels.swapaxes(0, 1) if page is None else pixels[page]
             label = indices if page is None else indices[page]
+            if page is not None and len(pixels) > 1:
+                image, label = image.copy(), label.copy()  # a view would keep the whole stack
             kept = (
-                self.preparation.resize(np.ascontiguousarray(image)),
-                self.preparation.resize_labels(torch.from_numpy(np.ascontiguousarray(label))),
+                self.preparation.resize(image),
+                self.preparation.resize_labels(as_tensor(label)),
             )
             self._kept[key] = kept
             self._held += _bytes(kept)

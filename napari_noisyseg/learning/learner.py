@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.files import shown
 from napari_noisyseg.learning.batches import Stream
 from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.methods import Method, StepReport, make_method, tangents_agree
@@ -58,12 +59,7 @@ class Learner:
         self.steps = config.epochs * self.epoch_steps
         self.step = 0
         with memory_advice(self._advice):
-            # Channels last in 2-D: a step on the processor takes a tenth less (docs/benchmarks.md).
             self.network: nn.Module = build_network(card.spec, config.seed).to(device)
-            if card.dimensions == 2:
-                torch.nn.utils.convert_conv2d_weight_memory_format(
-                    self.network, torch.channels_last
-                )
             self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = self._make_optimizer()
         augment = config.augmentation == "strong"
@@ -162,20 +158,23 @@ class Learner:
     def restore(self, state: dict[str, Any], where: str) -> None:
         """Take over a saved state; a `UserError` names the file if it does not fit."""
         damaged = UserError(
-            f"'{where}' is damaged: it does not hold the state of this run; start a new run"
+            f"'{shown(where)}' is damaged: it does not hold the state of this run; start a new run"
         )
-        step = state.get("step")
+        step, tangent = state.get("step"), state.get("tangent")
         if not isinstance(step, int) or not 0 <= step <= self.steps:
+            raise damaged
+        if tangent not in ("difference", "forward-mode"):
             raise damaged
         self.network.load_state_dict(checked_state(state.get("network"), self.card.spec, where))
         self.average.load_state_dict(checked_state(state.get("average"), self.card.spec, where))
         try:
-            self._check_moments(state["optimizer"]["state"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self._lay_out_moments()
+            moments = self._checked_moments(state["optimizer"]["state"])
+            # What the optimiser is, the settings say; only what it remembers is in the file.
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise damaged from error
-        if state.get("tangent") == "forward-mode":
+        if tangent == "forward-mode":
             self._use_forward_mode()
         self.method.maps.restore(state.get("maps"), where)
         self.step = step
@@ -189,21 +188,21 @@ class Learner:
             f"{config.clean_batch}), {side} (now {self.card.side}) or width (now {config.width})"
         )
 
-    def _check_moments(self, saved: Any) -> None:
-        """Refuse moments that do not have their parameter's shape; torch would take them."""
-        parameters = list(self.network.parameters())
+    def _checked_moments(self, saved: Any) -> Any:
+        """Refuse moments that are not those of the parameters; torch would take them."""
+        parameters = dict(enumerate(self.network.parameters()))
+        adam = self.config.optimizer == "adamw"
+        names = {"step", "exp_avg", "exp_avg_sq"} if adam else {"momentum_buffer"}
         for index, entry in saved.items():
-            for value in entry.values():
-                scalar = not isinstance(value, Tensor) or value.dim() == 0
-                if not scalar and value.shape != parameters[index].shape:
+            if entry.keys() != names:
+                raise ValueError("moments of another optimiser")
+            for name, value in entry.items():
+                if value is None and not adam:
+                    continue
+                shape = () if name == "step" else parameters[index].shape
+                if not isinstance(value, Tensor) or value.shape != shape:
                     raise ValueError("moments of another shape")
-
-    def _lay_out_moments(self) -> None:
-        """Lay loaded moments out as their parameters: the same rounding as in an unbroken run."""
-        for parameter, entry in self.optimizer.state.items():
-            for key, value in entry.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    entry[key] = torch.empty_like(parameter).copy_(value)
+        return saved
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         config = self.config

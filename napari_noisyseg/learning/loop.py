@@ -7,6 +7,7 @@ from the rows in the checkpoint, so that both always agree.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from napari_noisyseg.annotation.dataset import DataSet
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.files import shown
 from napari_noisyseg.learning.events import (
     Checkpointed,
     EpochDone,
@@ -29,7 +31,7 @@ from napari_noisyseg.learning.events import (
 from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.maps import ImageMaps
-from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow
+from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow, checked_rows
 from napari_noisyseg.learning.validation import clean_dice, measure_examples, split_validation
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.devices import choose_device, describe_device
@@ -160,27 +162,34 @@ class Loop:
         where = str(self.folder.checkpoint_path)
         if saved.get("data") != self.dataset.fingerprint():
             raise UserError(
-                f"'{self.folder.path}' was trained on other data: images, masks or names have "
+                f"'{shown(self.folder.path)}' was trained on other data: images, masks or names have "
                 f"changed since; restore them, or start a new run with another --out"
             )
         if saved.get("config") != self.config.model_dump_json(exclude=FREE_TO_CHANGE):
             raise UserError(
-                f"'{where}' was made with other settings than '{self.folder.config_path}': resume "
+                f"'{shown(where)}' was made with other settings than its config.toml: resume "
                 f"with the run's own settings, or start a new run with another --out"
+            )
+        if saved.get("card") != self.card.model_dump():
+            raise UserError(
+                f"'{shown(where)}' is damaged: it describes another network than this run's; "
+                f"start a new run"
             )
         self.learner.restore(saved, where)
         try:
             self.row = EpochRow.from_state(saved["row"])
-            self.rows = [list(row) for row in saved["rows"]]
+            self.rows = checked_rows(saved["rows"], self.learner.step // self.learner.epoch_steps)
             best = saved["best"]
             self.best = None if best is None else float(best)
             self.best_epoch = int(saved["best_epoch"])
-            if any(len(row) != len(LOG_COLUMNS) for row in self.rows):
-                raise ValueError("a row of another length")
+            if (self.best is None) != (not self.rows) or not 0 <= self.best_epoch <= len(self.rows):
+                raise ValueError("a best epoch that was not")
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"'{where}' is damaged: its log does not fit; start a new run"
+                f"'{shown(where)}' is damaged: its log does not fit; start a new run"
             ) from error
+        if self.best is not None:  # to be found out now, not when the training is over
+            self.folder.read_best()
         self.folder.write_log(LOG_COLUMNS, self.rows)
 
     def _started(self) -> Started:
@@ -267,10 +276,15 @@ def run_training(
         folder = RunFolder.create(out, needed_bytes=_needed_bytes(loop))
     with folder.lock():
         saved = folder.read_checkpoint() if going_on else None
+        if saved is None and os.path.lexists(folder.best_path):
+            raise UserError(
+                f"'{shown(out)}' holds a trained model but its checkpoint.pt is gone: put it back, or "
+                f"start a new run with another --out"
+            )
         if loop is None:
             loop = Loop(config, dataset, folder)
         loop.folder = folder
-        if saved is None:
+        if saved is None or not os.path.lexists(folder.config_path):
             try:
                 folder.write_config(settings_toml(loop.config))
                 folder.write_environment()
@@ -279,9 +293,16 @@ def run_training(
         yield from loop.events(saved)
 
 
+def check_place(config: TrainingConfig, out: Path | None, resume: bool) -> None:
+    """Raise `UserError` for a missing device or a taken folder, before the images are read."""
+    choose_device(config.device)
+    if out is not None and not (resume and _began(out)):
+        RunFolder.try_out(out)
+
+
 def _began(out: Path) -> bool:
     """Whether a run in this folder got as far as its settings."""
-    return (out / "config.toml").exists() or (out / "checkpoint.pt").exists()
+    return any(os.path.exists(out / name) for name in ("config.toml", "checkpoint.pt"))
 
 
 def _needed_bytes(loop: Loop) -> int:

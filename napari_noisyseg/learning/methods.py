@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from napari_noisyseg.learning.batches import Batch
+from napari_noisyseg.learning.losses import mean_loss, pixel_loss
 from napari_noisyseg.learning.reweighting import (
     alignment,
+    clean_gradient,
     difference_step,
     evidence,
+    kept_generators,
     logits_and_tangent,
-    mean_loss,
-    pixel_loss,
     shifted_logits,
     trainable,
 )
@@ -34,7 +35,20 @@ Draw = Callable[[], Batch]
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step tells: mean losses (nan without), the weights it used, and the images it took."""
+    """What a step tells.
+
+    Attributes
+    ----------
+    noisy_loss, clean_loss
+        Mean losses, the noisy one weighted; nan without.
+    weights
+        Weights of the noisy pixels (B, *patch), 0 to 1: trust itself; one step's weights of the
+        other methods, over the batch's largest.
+    annotated
+        Which of these pixels are annotated.
+    images
+        How many images the step used.
+    """
 
     noisy_loss: float = float("nan")
     clean_loss: float = float("nan")
@@ -185,7 +199,7 @@ class Paper(Method):
         judges, batch = clean(), noisy()
         clean_loss = self._learn(judges)
         gradient = self._gradient()
-        with self.autocast():
+        with self.autocast(), kept_generators(batch.images.device):
             logits, tangent = logits_and_tangent(self.network, batch.images, gradient)
         weights = self._weights(alignment(logits, batch.labels, tangent), batch.labels >= 0)
         self._keep_clean_gradient(self.added_clean_strength)
@@ -196,7 +210,7 @@ class Paper(Method):
         return StepReport(
             noisy_loss,
             clean_loss,
-            weights,
+            weights / weights.max().clamp_min(torch.finfo(weights.dtype).tiny),
             batch.labels >= 0,
             len(batch.items) + len(judges.items),
         )
@@ -272,14 +286,14 @@ class Trust(Method):
             for name, p in trainable(self.network).items()
         }
         if self.config.tangent == "forward-mode":
-            with self.autocast():
+            with self.autocast(), kept_generators(batch.images.device):
                 _, exact = logits_and_tangent(self.network, batch.images, gradient)
             return lambda _: exact
         step = difference_step(self.network, gradient)
         if not 0 < step < float("inf"):
             return None
         # The same dropout masks as in the training forward, which runs right after this.
-        with torch.random.fork_rng(_cuda(batch.images)):
+        with kept_generators(batch.images.device):
             shifted = shifted_logits(self.network, batch.images, gradient, step)
         return lambda logits: (shifted - logits) / step
 
@@ -290,15 +304,18 @@ def tangents_agree(network: nn.Module, noisy: Batch, clean: Batch) -> tuple[bool
     They agree when the error is below 5 % and the sign is the same for 99 % of the pixels: far
     finer than one batch's evidence is.
     """
-    from napari_noisyseg.learning.reweighting import clean_gradient
-
     images = noisy.images[:1]
     gradient = clean_gradient(network, clean.images[:1], clean.labels[:1])
-    logits, exact = logits_and_tangent(network, images, gradient)
     step = difference_step(network, gradient)
     if not 0 < step < float("inf"):
         return True, 0.0
-    tangent = (shifted_logits(network, images, gradient, step) - logits) / step
+    with kept_generators(images.device):
+        _, exact = logits_and_tangent(network, images, gradient)
+    with kept_generators(images.device):
+        shifted = shifted_logits(network, images, gradient, step)
+    with kept_generators(images.device):
+        logits = shifted_logits(network, images, gradient, 0.0)
+    tangent = (shifted - logits) / step
     error = float((tangent - exact).norm() / exact.norm().clamp_min(1e-30))
     same = float(((tangent > 0) == (exact > 0)).float().mean())
     return error < 0.05 and same > 0.99, error
@@ -313,10 +330,6 @@ def make_method(
 ) -> Method:
     """Build the method that the settings name."""
     return _METHODS[config.method](config, network, shapes, steps, autocast)
-
-
-def _cuda(tensor: Tensor) -> list[torch.device]:
-    return [tensor.device] if tensor.device.type == "cuda" else []
 
 
 _METHODS: dict[MethodName, type[Method]] = {

@@ -22,16 +22,25 @@ import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from napari_noisyseg.learning.losses import (
+    at_least_float32,
+    checked_labels,
+    checked_logits,
+    mean_loss,
+)
 
 logger = logging.getLogger(__name__)
 
 Direction = Mapping[str, Tensor]
 """A direction in parameter space: a tensor for each trainable parameter, by name."""
 
-RELATIVE_STEP = {torch.float64: 1e-9}
-"""Length of a difference step relative to the parameters' norm; float32 and below: 1e-6."""
+LOSS_CHANGE = {torch.float64: 3e-10}
+"""Change of the clean loss by a difference step, to first order; float32 and below: 3e-5."""
+
+LONGEST_STEP = {torch.float64: 1e-7}
+"""Longest difference step relative to the parameters' norm; float32 and below: 3e-5."""
 
 
 def pixel_weights(
@@ -49,8 +58,8 @@ def pixel_weights(
     network
         Any module that maps (B, channels, *spatial) to logits (B, C, *spatial): C = 1 for two
         classes by one logit (sigmoid), C > 1 for C classes (softmax); 2-D or 3-D. It is used in the
-        mode (train or eval) it is in, and neither its parameters, their ``grad`` nor its buffers
-        (running statistics) change.
+        mode (train or eval) it is in, and neither its parameters, their ``grad``, its buffers
+        (running statistics) nor the random generators change.
     noisy_images, clean_images
         Float tensors (B, channels, *spatial); the two batches may differ in size.
     noisy_labels, clean_labels
@@ -67,64 +76,40 @@ def pixel_weights(
     Raises
     ------
     ValueError
-        If shapes or label values do not fit the images and the network's logits.
+        If images are no float tensors of one kind, or shapes or label values do not fit the images
+        and the network's logits.
 
     References
     ----------
     Mirikharaji, Yan, Hamarneh 2019, equations 3 to 6 (arXiv 1906.03815).
     """
-    gradient = clean_gradient(network, clean_images, clean_labels, ignore_index)
-    logits, tangent = logits_and_tangent(network, noisy_images, gradient)
+    _check_images(noisy_images, clean_images)
+    with kept_generators(noisy_images.device):
+        gradient = clean_gradient(network, clean_images, clean_labels, ignore_index, look=True)
+        logits, tangent = logits_and_tangent(network, noisy_images, gradient)
+    checked_labels(logits, noisy_labels, ignore_index, look=True)
     aligned = alignment(logits, noisy_labels, tangent, ignore_index).clamp_min(0)
     total = aligned.sum()
     return aligned / total if total > 0 else torch.zeros_like(aligned)
 
 
-def pixel_loss(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
-    """Cross-entropy of every pixel, 0 where the label is ignored.
-
-    Parameters
-    ----------
-    logits
-        (B, C, *spatial); one logit stands for two classes, the other logit being 0.
-    labels
-        Integer (B, *spatial).
-    ignore_index
-        Label without a loss.
-
-    Returns
-    -------
-    Tensor
-        (B, *spatial), float32 or the logits' dtype if that is wider.
-    """
-    logits = _at_least_float32(logits)
-    check_labels(logits, labels, ignore_index)
-    if logits.shape[1] > 1:
-        return functional.cross_entropy(
-            logits, labels.long(), ignore_index=ignore_index, reduction="none"
-        )
-    annotated = labels != ignore_index
-    target = torch.where(annotated, labels, 0).to(logits.dtype)
-    loss = functional.binary_cross_entropy_with_logits(logits[:, 0], target, reduction="none")
-    return loss * annotated
-
-
-def mean_loss(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
-    """Mean cross-entropy over the annotated pixels of a batch; 0 if there are none."""
-    annotated = (labels != ignore_index).sum().clamp_min(1)
-    return pixel_loss(logits, labels, ignore_index).sum() / annotated
-
-
 def clean_gradient(
-    network: nn.Module, images: Tensor, labels: Tensor, ignore_index: int = -1
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    ignore_index: int = -1,
+    *,
+    look: bool = False,
 ) -> dict[str, Tensor]:
     """Gradient g of the clean loss for every trainable parameter; zeros where a parameter is idle.
 
-    Leaves the parameters' ``grad`` and the network's buffers as they are.
+    Leaves the parameters' ``grad`` and the network's buffers as they are. `look` as in
+    `checked_labels`.
     """
     parameters = trainable(network)
     with torch.enable_grad():
         logits = checked_logits(functional_call(network, _copied_buffers(network), (images,)))
+        labels = checked_labels(logits, labels, ignore_index, look=look)
         gradients = torch.autograd.grad(
             mean_loss(logits, labels, ignore_index),
             list(parameters.values()),
@@ -149,13 +134,18 @@ def logits_and_tangent(
     """
     parameters = trainable(network)
     failure = "the network's output does not depend on its parameters in forward mode"
-    with torch.no_grad(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+    with torch.no_grad(), forward_ad.dual_level(), _plain_attention():
+        # Group norm has no forward mode for channels-last tensors: everything in the plain layout.
         duals = {
-            name: forward_ad.make_dual(parameter.detach(), direction[name].to(parameter.dtype))
+            name: forward_ad.make_dual(
+                _plain_layout(parameter.detach()),
+                _plain_layout(direction[name].to(parameter.dtype)),
+            )
             for name, parameter in parameters.items()
         }
         try:
-            output = functional_call(network, {**duals, **_copied_buffers(network)}, (images,))
+            state = {**duals, **_copied_buffers(network)}
+            output = functional_call(network, state, (_plain_layout(images),))
         except (RuntimeError, NotImplementedError) as error:
             if "forward" not in str(error).lower() and "jvp" not in str(error).lower():
                 raise
@@ -175,11 +165,19 @@ def logits_and_tangent(
 
 
 def difference_step(network: nn.Module, direction: Direction) -> float:
-    """Step h with |h g| = s |theta|: long enough to rise above rounding, short of the next kink."""
+    """Step h along the clean gradient g: long enough to rise above rounding, short of most kinks.
+
+    To first order it changes the clean loss by ``h |g|^2``, which is held constant: logits then move
+    by about 1e-4 whether the network is fresh (steep, many kinks nearby) or trained (flat). A share
+    of the parameters' norm bounds it where the clean loss is almost flat. 0 for a zero gradient.
+    """
     parameters = list(trainable(network).values())
-    relative = RELATIVE_STEP.get(parameters[0].dtype, 1e-6)
     length = _norm(list(direction.values()))
-    return relative * _norm(parameters) / length if length > 0 else 0.0
+    if not length > 0:
+        return 0.0
+    dtype = parameters[0].dtype
+    longest = LONGEST_STEP.get(dtype, 3e-5) * _norm(parameters) / length
+    return min(LOSS_CHANGE.get(dtype, 3e-5) / length / length, longest)
 
 
 def shifted_logits(network: nn.Module, images: Tensor, direction: Direction, step: float) -> Tensor:
@@ -195,10 +193,10 @@ def shifted_logits(network: nn.Module, images: Tensor, direction: Direction, ste
 
 def residual(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
     """Give the derivative of the loss by the logits, ``p - [c = y]``, (B, C, ...); 0 if ignored."""
-    logits = _at_least_float32(logits.detach())
-    check_labels(logits, labels, ignore_index)
+    logits = at_least_float32(logits.detach())
+    labels = checked_labels(logits, labels, ignore_index)
     annotated = (labels != ignore_index).unsqueeze(1)
-    known = torch.where(annotated[:, 0], labels, 0).long()
+    known = torch.where(annotated[:, 0], labels, 0)
     if logits.shape[1] == 1:
         difference = logits.sigmoid() - known.unsqueeze(1).to(logits.dtype)
     else:
@@ -242,16 +240,23 @@ def evidence(logits: Tensor, labels: Tensor, tangent: Tensor, ignore_index: int 
     Tensor
         (B, *spatial), any sign, 0 where ignored.
     """
-    check_labels(logits, labels, ignore_index)
+    labels = checked_labels(logits, labels, ignore_index)
     annotated = labels != ignore_index
-    known = torch.where(annotated, labels, 0).long()
+    known = torch.where(annotated, labels, 0)
     if logits.shape[1] == 1:
         value = torch.where(known == 1, -tangent[:, 0], tangent[:, 0])
     else:
         own = known.unsqueeze(1)
-        others = _at_least_float32(logits.detach()).scatter(1, own, float("-inf")).softmax(1)
+        others = at_least_float32(logits.detach()).scatter(1, own, float("-inf")).softmax(1)
         value = (others * tangent).sum(1) - tangent.gather(1, own)[:, 0]
     return value * annotated
+
+
+@contextmanager
+def kept_generators(device: torch.device) -> Iterator[None]:
+    """Leave the random generators as they were, so that the next pass draws the same dropout."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
 
 
 def trainable(network: nn.Module) -> dict[str, nn.Parameter]:
@@ -262,39 +267,28 @@ def trainable(network: nn.Module) -> dict[str, nn.Parameter]:
     return found
 
 
-def check_labels(logits: Tensor, labels: Tensor, ignore_index: int) -> None:
-    """Raise a ValueError where labels do not lie on the logits' grid or are no integers."""
-    if labels.shape != logits.shape[:1] + logits.shape[2:]:
-        raise ValueError(
-            f"labels of shape {tuple(labels.shape)} do not fit logits of shape "
-            f"{tuple(logits.shape)}: expected (B, *spatial) for (B, C, *spatial)"
-        )
-    if labels.is_floating_point() or labels.is_complex():
-        raise ValueError(f"labels must be integers, not {labels.dtype}")
-    if labels.device.type == "cpu":  # elsewhere the look would wait for the device at every step
-        highest = max(logits.shape[1], 2) - 1
-        wrong = (labels != ignore_index) & ((labels < 0) | (labels > highest))
-        if wrong.any():
+def _check_images(noisy: Tensor, clean: Tensor) -> None:
+    """Raise a ValueError unless both are float (B, channels, *spatial), B aside of like kind."""
+    for images in (noisy, clean):
+        if not images.is_floating_point() or images.dim() < 3:
             raise ValueError(
-                f"label {int(labels[wrong][0])} is outside 0 to {highest}, the classes of "
-                f"{logits.shape[1]} logit(s), and is not the ignored label {ignore_index}"
+                f"images must be floats of shape (B, channels, *spatial), not {images.dtype} of "
+                f"shape {tuple(images.shape)}"
             )
-
-
-def checked_logits(output: object) -> Tensor:
-    """Return the network's output if it is a tensor of logits; otherwise raise a ValueError."""
-    if not isinstance(output, Tensor) or output.dim() < 3:
-        raise ValueError("the network must return one tensor of logits (B, C, *spatial)")
-    return output
+    if noisy.shape[1] != clean.shape[1] or noisy.dim() != clean.dim():
+        raise ValueError(
+            f"noisy images of shape {tuple(noisy.shape)} and clean ones of shape "
+            f"{tuple(clean.shape)} differ in channels or dimensions"
+        )
 
 
 def _central_difference(
     network: nn.Module, images: Tensor, direction: Direction
 ) -> tuple[Tensor, Tensor]:
     step = difference_step(network, direction)
-    with torch.autocast(images.device.type, enabled=False), _same_dropout(images.device):
+    with torch.autocast(images.device.type, enabled=False), kept_generators(images.device):
         ahead = _logits_at(network, images, direction, step)
-    with torch.autocast(images.device.type, enabled=False), _same_dropout(images.device):
+    with torch.autocast(images.device.type, enabled=False), kept_generators(images.device):
         behind = _logits_at(network, images, direction, -step)
     return _logits_at(network, images, direction, 0.0), (ahead - behind) / (2 * step)
 
@@ -315,8 +309,9 @@ def _copied_buffers(network: nn.Module) -> dict[str, Tensor]:
     return {name: buffer.clone() for name, buffer in network.named_buffers()}
 
 
-def _at_least_float32(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
+def _plain_layout(tensor: Tensor) -> Tensor:
+    # Not `contiguous`: with one channel or one image a tensor may be both, and keep its strides.
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:
@@ -325,10 +320,15 @@ def _norm(tensors: Sequence[Tensor]) -> float:
 
 
 @contextmanager
-def _same_dropout(device: torch.device) -> Iterator[None]:
-    """Draw the same random numbers on each entry, and leave the generators as they were."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
+def _plain_attention() -> Iterator[None]:
+    """Compute attention step by step: the fused kernels have no forward mode."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
 
 
 _said: set[str] = set()

@@ -29,6 +29,18 @@ divided by the batch's largest first); the learning rate of the last step; secon
 averaged network on the clean images, and which they are: "validation" or "training"."""
 
 
+def checked_rows(rows: Any, epochs: int) -> list[list[Any]]:
+    """Return the log's rows of a checkpoint; raises TypeError or ValueError if they are none."""
+    found = [list(row) for row in rows]
+    if len(found) != epochs:
+        raise ValueError("rows of other epochs")
+    for number, row in enumerate(found, start=1):
+        plain = len(row) == len(LOG_COLUMNS) and all(type(v) in (int, float) for v in row[:-1])
+        if not plain or row[0] != number or row[-1] not in ("validation", "training"):
+            raise ValueError("a row that is none of the log's")
+    return found
+
+
 class EpochRow:
     """Sums over the steps of an epoch, exact across a resumption."""
 
@@ -48,8 +60,6 @@ class EpochRow:
         if report.weights is not None and report.annotated is not None:
             weights = report.weights.detach()[report.annotated].float()
             if weights.numel():
-                peak = float(weights.max())
-                weights = weights / peak if 0 < peak < 0.01 else weights
                 moments = torch.stack(
                     [weights.sum(), weights.square().sum(), (weights < 0.5).sum()]
                 ).tolist()

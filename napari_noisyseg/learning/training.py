@@ -11,10 +11,11 @@ from napari_noisyseg.annotation.arrays import Arrays, examples_from_arrays
 from napari_noisyseg.annotation.dataset import DataSet, survey
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.folders import open_folders
+from napari_noisyseg.annotation.output_places import refuse_inside
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.learning.events import DataRead, Event, Finished, Notice
-from napari_noisyseg.learning.loop import run_training
+from napari_noisyseg.learning.loop import check_place, run_training
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.settings import make_config
 from napari_noisyseg.model.trained import TrainedModel
@@ -129,11 +130,15 @@ def train(
         config = make_config(config.model_dump() if config else {}, settings)
     examples = None if data is None or isinstance(data, str | PathLike) else list(data)
     arrays = {Role.NOISY: noisy, Role.CLEAN: clean, Role.TEST: test}
-    if any(pair is not None for pair in arrays.values()):
-        examples = examples or []
-        for role, pair in arrays.items():
-            if pair is not None:
-                examples += examples_from_arrays(pair[0], pair[1], role)
+    given = {role: pair for role, pair in arrays.items() if pair is not None}
+    if given and isinstance(data, str | PathLike):
+        raise UserError(f"give the folder '{data}' or arrays, not both: they are not put together")
+    for role, pair in given.items():
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise UserError(
+                f"{role} must be two things, (images, masks): give {role}=(images, masks)"
+            )
+        examples = (examples or []) + examples_from_arrays(pair[0], pair[1], role)
     return Training(_events(config, examples, Path(out) if out is not None else None, resume))
 
 
@@ -145,6 +150,9 @@ def _events(
         examples = open_folders(
             config.data, needs_noisy=method != "clean", needs_clean=method != "plain"
         )
+        if out is not None:
+            refuse_inside(out, examples)
+    check_place(config, out, resume)
     dataset = yield from _read(examples, config)
     yield from run_training(config, dataset, out, resume)
 

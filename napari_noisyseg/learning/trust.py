@@ -7,6 +7,7 @@ is a sigmoid of that average, 0.5 where nothing is known yet.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -14,9 +15,14 @@ import torch
 from torch import Tensor
 
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 from napari_noisyseg.learning.batches import Batch
+from napari_noisyseg.learning.crops import View, grid_shape
 
-MOST_VISITS = 255
+MOST_VISITS = 32767
+
+LARGEST_MAPS = 1 << 30
+"""Bytes that the maps of all images may take; beyond it they are kept on a coarser grid."""
 
 
 class PixelMaps(Protocol):
@@ -27,7 +33,7 @@ class PixelMaps(Protocol):
         ...
 
     def whole(self, item: int) -> Tensor:
-        """Map (*frame) of one image, float32, 0 to 1."""
+        """Map of one image, float32, 0 to 1; (*frame), or coarser where memory wants it."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -53,12 +59,12 @@ class TrustMaps:
     """
 
     def __init__(self, shapes: Iterable[tuple[int, ...]], decay: float, slope: float) -> None:
-        shapes = list(shapes)
         self.decay = decay
         self.slope = slope
+        self.stride, shapes = _grid(shapes, bytes_per_point=4)
         # Half precision holds three digits, far more than the evidence of a batch is good for.
         self.average = [torch.zeros(shape, dtype=torch.float16) for shape in shapes]
-        self.visits = [torch.zeros(shape, dtype=torch.uint8) for shape in shapes]
+        self.visits = [torch.zeros(shape, dtype=torch.int16) for shape in shapes]
 
     def update(self, batch: Batch, values: Tensor) -> None:
         """Add the evidence (B, *patch) of a batch; what is not annotated stays unvisited."""
@@ -68,19 +74,19 @@ class TrustMaps:
         if not scale > 0:
             return
         scaled = torch.where(annotated, values / scale, torch.nan).cpu()
-        for item, view, patch in zip(batch.items, batch.views, scaled, strict=True):
+        for item, view, patch in zip(batch.items, self._views(batch), scaled, strict=True):
             window, value, valid = view.restore(patch)
             valid &= ~value.isnan()
             average, visits = self.average[item][window], self.visits[item][window]
             new = self.decay * average.float() + (1 - self.decay) * value
             average[...] = torch.where(valid, new.clamp(-6e4, 6e4), average.float())
-            visits += (valid & (visits < MOST_VISITS)).to(torch.uint8)
+            visits += (valid & (visits < MOST_VISITS)).to(torch.int16)
 
     def sample(self, batch: Batch) -> Tensor:
         """Trust of a batch's pixels, (B, *patch), float32 on the batch's device."""
         parts = [
             self._trust(view.sample_map(self.average[item]), view.sample_map(self.visits[item]))
-            for item, view in zip(batch.items, batch.views, strict=True)
+            for item, view in zip(batch.items, self._views(batch), strict=True)
         ]
         return torch.stack(parts).to(batch.labels.device)
 
@@ -96,6 +102,9 @@ class TrustMaps:
         """Take over a saved state."""
         self.average = _checked(state, "average", self.average, where)
         self.visits = _checked(state, "visits", self.visits, where)
+
+    def _views(self, batch: Batch) -> list[View]:
+        return [view.on_grid(self.stride) for view in batch.views]
 
     def _trust(self, average: Tensor, visits: Tensor) -> Tensor:
         """Trust of bias-corrected averages."""
@@ -114,7 +123,7 @@ class MeanMaps:
     """
 
     def __init__(self, shapes: Iterable[tuple[int, ...]]) -> None:
-        shapes = list(shapes)
+        self.stride, shapes = _grid(shapes, bytes_per_point=8)
         self.total = [torch.zeros(shape, dtype=torch.float32) for shape in shapes]
         self.visits = [torch.zeros(shape, dtype=torch.float32) for shape in shapes]
         self._peak: float | None = None
@@ -123,7 +132,7 @@ class MeanMaps:
         """Add the weights (B, *patch) of a batch."""
         self._peak = None
         seen = torch.where(batch.labels >= 0, values.float(), torch.nan).cpu()
-        for item, view, patch in zip(batch.items, batch.views, seen, strict=True):
+        for item, view, patch in zip(batch.items, self._views(batch), seen, strict=True):
             window, value, valid = view.restore(patch)
             valid &= ~value.isnan()
             self.total[item][window] += torch.where(valid, value, 0)
@@ -147,8 +156,25 @@ class MeanMaps:
         self.visits = _checked(state, "visits", self.visits, where)
         self._peak = None
 
+    def _views(self, batch: Batch) -> list[View]:
+        return [view.on_grid(self.stride) for view in batch.views]
+
     def _mean(self, item: int) -> Tensor:
         return self.total[item] / self.visits[item].clamp_min(1)
+
+
+def _grid(
+    shapes: Iterable[tuple[int, ...]], bytes_per_point: int
+) -> tuple[int, list[tuple[int, ...]]]:
+    """Give the finest stride whose maps fit into `LARGEST_MAPS`, and the maps' shapes on it."""
+    frames = list(shapes)
+    stride = 1
+    while True:
+        grids = [grid_shape(frame, stride) for frame in frames]
+        fits = sum(math.prod(grid) for grid in grids) * bytes_per_point <= LARGEST_MAPS
+        if fits or all(max(grid) <= 2 for grid in grids):
+            return stride, grids
+        stride += 1
 
 
 def _checked(state: Any, key: str, like: list[Tensor], where: str) -> list[Tensor]:
@@ -163,6 +189,6 @@ def _checked(state: Any, key: str, like: list[Tensor], where: str) -> list[Tenso
     ):
         return found
     raise UserError(
-        f"'{where}' holds maps of other images than this run's: it is damaged or was put together; "
-        f"start a new run"
+        f"'{shown(where)}' holds maps of other images than this run's: it is damaged or was put "
+        f"together; start a new run"
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import pickletools
 import zipfile
 from collections import OrderedDict
@@ -150,7 +151,7 @@ def _open(path: Path) -> BinaryIO:
     except ValueError:
         raise _DamagedError("is no possible file name; give the checkpoint of a run.") from None
     except OSError as error:
-        if path.is_dir():
+        if os.path.isdir(path):
             what = "is a folder"
         elif error.errno == errno.EINVAL:
             what = "is no regular file"

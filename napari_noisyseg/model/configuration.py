@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_noisyseg.annotation.folders import DataFolders
 
@@ -173,6 +173,14 @@ class TrainingConfig(BaseModel):
         allow_inf_nan=False,
     )
     data: DataFolders = Field(default_factory=DataFolders, description="where the images are")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_value(cls, value: object) -> object:
+        """Refuse true and false, which would pass for 1 and 0; no setting is of that kind."""
+        if isinstance(value, bool):
+            raise ValueError("true and false are no values of this setting")
+        return value
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -21,7 +21,12 @@ def choose_device(name: str) -> torch.device:
     mps = torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
-    device = torch.device(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(
+            f"device '{name[:60]}' is unknown: use auto, cpu, cuda, cuda:1 or mps"
+        ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         raise UserError(

@@ -13,7 +13,7 @@ PROBE_NAME = ".noisyseg-probe"
 """A file that is written and removed again to see whether a folder can be written."""
 
 
-def make_folder(path: Path, *, needed_bytes: int = 0) -> None:
+def make_folder(path: Path, *, needed_bytes: int = 0, keep: bool = True) -> None:
     """Make a folder with its parents where it is missing, and see that it can be written.
 
     After a refusal nothing is there that was not there before.
@@ -24,6 +24,8 @@ def make_folder(path: Path, *, needed_bytes: int = 0) -> None:
         The folder.
     needed_bytes
         Free space that will be needed, in bytes.
+    keep
+        Whether what was made stays; otherwise this is a trial, before work that takes long.
 
     Raises
     ------
@@ -41,10 +43,10 @@ def make_folder(path: Path, *, needed_bytes: int = 0) -> None:
                 f"{shown(path)} has {size_text(free)} free and about {size_text(needed_bytes)} will"
                 " be needed; free some space or choose another --out."
             )
+        if not keep:
+            _remove(made)
     except BaseException as error:
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
+        _remove(made)
         cause = error.__cause__ if isinstance(error, StorageError) else error
         if isinstance(cause, NotADirectoryError):
             file = next(place for place in path.parents if os.path.lexists(place))
@@ -72,6 +74,12 @@ def _make_missing(path: Path, made: list[Path]) -> None:
         with suppress(FileExistsError):  # another process was quicker, which is as good
             folder.mkdir()
             made.insert(0, folder)
+
+
+def _remove(made: list[Path]) -> None:
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _probe(folder: Path) -> None:

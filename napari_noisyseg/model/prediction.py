@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,10 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noisyseg.annotation.arrays import Arrays, as_pixels
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 from napari_noisyseg.model.checkpoints import read_checkpoint
 from napari_noisyseg.model.devices import choose_device
 from napari_noisyseg.model.runs import RunFolder
-from napari_noisyseg.model.trained import TrainedModel
+from napari_noisyseg.model.settings import make_config, read_settings
+from napari_noisyseg.model.trained import ModelCard, TrainedModel, read_card
 
 
 class HasModel(Protocol):
@@ -31,11 +35,18 @@ def load_model(path: Path, device: str = "auto") -> TrainedModel:
     Raises
     ------
     UserError
-        If there is no model, or the file is damaged, of another version or not ours.
+        If there is no model, or the file is damaged, of another version, of another run or not
+        ours.
     """
     chosen = choose_device(device)
-    file = RunFolder.open(path).best_path if path.is_dir() else path
-    return TrainedModel.from_content(read_checkpoint(file, kind="model"), str(file), chosen)
+    if not os.path.isdir(path):
+        content = read_checkpoint(path, kind="model")
+        return TrainedModel.from_content(content, str(path), chosen)
+    folder = RunFolder.open(path)
+    content = folder.read_best()
+    where = str(folder.best_path)
+    _refuse_other_network(read_card(content, where), folder, where)
+    return TrainedModel.from_content(content, where, chosen)
 
 
 def predict(
@@ -52,15 +63,16 @@ def predict(
         A training, a trained model, or the path of a run folder or model file.
     images
         One image, (H, W), (H, W, channels) or (channels, H, W); several along the first axis of one
-        array; or a list of images of any sizes. Any real dtype.
+        array; or a list of images of any sizes. Any real dtype. For a model of volumes each is
+        (D, H, W), (D, H, W, channels) or (channels, D, H, W).
     device
         Where a model given by path computes: auto, cpu, cuda, cuda:1, mps.
 
     Returns
     -------
     ndarray or list of ndarray
-        float32, 0 to 1, at each image's own size: (H, W), the object's probability, for two
-        classes; (classes, H, W) for more. One array for one array, a list for a list.
+        float32, 0 to 1, at each image's own size: ([D,] H, W), the object's probability, for two
+        classes; (classes, [D,] H, W) for more. One array for one array, a list for a list.
 
     Raises
     ------
@@ -68,21 +80,60 @@ def predict(
         If the model cannot be read or an image does not fit it.
     """
     trained = _trained(model, device)
-    channels = trained.card.channels
     if isinstance(images, list | tuple):
         return [_one(trained, image, f"image {i}") for i, image in enumerate(images)]
     array = np.asarray(images)
-    if array.ndim == (3 if channels == 1 else 4):
-        return np.stack([_one(trained, image, f"image {i}") for i, image in enumerate(array)])
-    if array.ndim == 4 and channels == 1:
-        return np.stack([_one(trained, image, f"image {i}") for i, image in enumerate(array)])
-    return _one(trained, array, "the image")
+    axes = trained.card.dimensions
+    several = array.ndim > axes + 1 or (
+        array.ndim == axes + 1 and trained.card.channels == 1 and array.shape[-1] != 1
+    )
+    if not several:
+        return _one(trained, array, "the image")
+    if not len(array):
+        raise UserError("there are no images in the array: give at least one")
+    return np.stack([_one(trained, image, f"image {i}") for i, image in enumerate(array)])
+
+
+def _refuse_other_network(card: ModelCard, folder: RunFolder, where: str) -> None:
+    """Refuse a model that another run has made than the one whose settings lie beside it."""
+    try:
+        config = make_config(read_settings(folder.config_path))
+    except UserError:
+        return  # the model says all that is needed itself
+    found, wanted = (card.network, card.width), (config.network, config.width)
+    if found != wanted:
+        raise UserError(
+            f"'{shown(where)}' is a {found[0]} of width {found[1]}, another network than the "
+            f"{wanted[0]} of width {wanted[1]} in the run's config.toml: put the run's own best.pt "
+            f"back, or give the run that it comes from"
+        )
 
 
 def _one(model: TrainedModel, image: Any, where: str) -> NDArray[np.float32]:
-    pixels = as_pixels(image, where, channels=model.card.channels)
-    chances: NDArray[np.float32] = model.probabilities(pixels)[0]
+    channels, volume = model.card.channels, model.card.dimensions == 3
+    pixels = (
+        _volume(image, where, channels) if volume else as_pixels(image, where, channels=channels)
+    )
+    if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
+        raise UserError(f"{where} holds NaN or infinite pixels: replace or remove them")
+    pages = model.probabilities(pixels)
+    chances: NDArray[np.float32] = pages.swapaxes(0, 1) if volume else pages[0]
     return chances[0] if chances.shape[0] == 1 else chances
+
+
+def _volume(image: Any, where: str, channels: int) -> NDArray[Any]:
+    """Arrange one volume as (depth, channels, height, width)."""
+    voxels = np.asarray(image)
+    if voxels.ndim == 4 and voxels.shape[-1] == channels:
+        return np.moveaxis(voxels, -1, 1)
+    if voxels.ndim == 4 and voxels.shape[0] == channels:
+        return voxels.swapaxes(0, 1)
+    if voxels.ndim == 3:
+        return voxels[:, None]
+    raise UserError(
+        f"{where} of shape {voxels.shape} does not fit a model of volumes of {channels} channel(s): "
+        f"give (D, H, W), (D, H, W, channels) or (channels, D, H, W)"
+    )
 
 
 def _trained(model: TrainedModel | HasModel | str | PathLike[str], device: str) -> TrainedModel:

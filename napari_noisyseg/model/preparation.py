@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -50,7 +52,7 @@ class Preparation:
 
     def resize(self, image: Pixels) -> Tensor:
         """Working image (C, *frame) of an image (C, *spatial); its own dtype where nothing changes."""
-        pixels = torch.from_numpy(image)
+        pixels = as_tensor(image)
         if self.sampling == "crop" or tuple(image.shape[1:]) == self.patch:
             return pixels
         return resize_linear(pixels.float().unsqueeze(0), self.patch)[0]
@@ -68,6 +70,12 @@ class Preparation:
         mean = torch.tensor(self.mean, dtype=torch.float32).view(shape)
         deviation = torch.tensor(self.deviation, dtype=torch.float32).view(shape)
         return (image.float() - mean) / deviation
+
+
+def as_tensor(array: NDArray[Any]) -> Tensor:
+    """Tensor over an array's memory; a copy where it is read-only, strided or of another byte order."""
+    native = array.dtype.newbyteorder("=")
+    return torch.from_numpy(np.require(array, native, ["C_CONTIGUOUS", "WRITEABLE"]))
 
 
 def resize_linear(images: Tensor, shape: Sequence[int]) -> Tensor:

@@ -82,6 +82,15 @@ class RunFolder:
         return run
 
     @classmethod
+    def try_out(cls, path: Path) -> None:
+        """Raise the `UserError` that `create` would raise now; nothing is left behind.
+
+        For the moment before long work whose results go there.
+        """
+        _refuse_taken(path)
+        make_folder(path, keep=False)
+
+    @classmethod
     def open(cls, path: Path) -> RunFolder:
         """Return the run that is in a folder; nothing is changed.
 
@@ -210,8 +219,8 @@ class RunFolder:
         """Read ``best.pt``; raises UserError, also if the run has no model yet."""
         if not os.path.lexists(self.best_path):
             raise UserError(
-                f"{shown(self.path)} holds no trained model (best.pt) yet; finish the training with"
-                " --resume or choose another run."
+                f"{shown(self.path)} holds no trained model (best.pt); finish the training with"
+                " --resume, put the file back if it was there, or choose another run."
             )
         return read_checkpoint(self.best_path, kind="model")
 

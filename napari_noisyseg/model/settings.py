@@ -3,34 +3,73 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import tomlkit
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from napari_noisyseg.annotation.folders import DataFolders
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import open_regular, shown, why
 from napari_noisyseg.model.configuration import PRESETS, TrainingConfig
 
 LARGEST_FILE = 1 << 20
 """A settings file is a page of text; more bytes than this are none."""
 
+# What other programs call some settings.
+_OTHER_WORDS = {
+    "lr": "learning_rate",
+    "batch_size": "noisy_batch",
+    "batch": "noisy_batch",
+    "model": "network",
+    "architecture": "network",
+    "ignore_index": "ignore_value",
+    "patch_size": "crop",
+    "image_size": "size",
+}
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """Read a TOML file of settings, unvalidated; a `UserError` names the file and the fault."""
+
+def read_settings(path: Path, *, advice: str = "correct it") -> dict[str, Any]:
+    """Read a TOML file of settings, unvalidated.
+
+    Parameters
+    ----------
+    path
+        The file: UTF-8, with or without a byte order mark, or UTF-16 as PowerShell redirects it.
+    advice
+        What to do when it cannot be read.
+
+    Raises
+    ------
+    UserError
+        Names the file and the fault.
+    """
+    where = f"settings file '{shown(path)}'"
     try:
-        if not path.is_file():
-            raise UserError(f"settings file '{path}' is not there or is no file: check --config")
-        if path.stat().st_size > LARGEST_FILE:
-            raise UserError(f"settings file '{path}' is over 1 MiB: it cannot be a settings file")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            content = file.read(LARGEST_FILE + 1)
+        if len(content) > LARGEST_FILE:
+            raise UserError(f"{where} is over 1 MiB, too much for settings: {advice}")
+        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        return tomllib.loads(content.decode("utf-16" if wide else "utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UserError(f"{where} is not there: correct the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where} is no text file: {advice}") from error
+    except tomllib.TOMLDecodeError as error:
+        fault = shown(str(error))
+        raise UserError(f"{where} is not valid TOML ({fault}): {advice}") from error
+    except (ValueError, RecursionError) as error:  # numbers of 5000 digits, lists 1000 deep
+        raise UserError(f"{where} holds no possible settings: {advice}") from error
     except OSError as error:
-        raise UserError(f"settings file '{path}' cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"settings file '{path}' is not valid TOML: {error}") from error
+        reason = "a folder" if os.path.isdir(path) else why(error)
+        raise UserError(f"{where} cannot be read ({reason}): {advice}") from error
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
@@ -38,20 +77,30 @@ def parse_assignment(text: str) -> dict[str, Any]:
     key, sign, value = text.partition("=")
     key = key.strip()
     if not sign or not key:
-        raise UserError(f"--set wants key=value, not '{text}': for instance --set epochs=50")
-    try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        parsed = value.strip()
+        raise UserError(f"--set wants key=value, not '{shown(text)}': for instance --set epochs=50")
+    parsed: Any = value.strip()
+    with suppress(ValueError, RecursionError):
+        table = tomllib.loads(f"value = {value}")
+        if len(table) == 1:
+            parsed = table["value"]
     for part in reversed(key.split(".")):
         parsed = {part: parsed}
     return dict(parsed)
 
 
 def make_config(
-    *layers: Mapping[str, Any], preset: str | None = None, where: str = "settings"
+    *layers: Mapping[str, Any], preset: str | None = None, where: str = ""
 ) -> TrainingConfig:
     """Build a configuration from layers of settings, the later ones winning.
+
+    Parameters
+    ----------
+    layers
+        Settings by name.
+    preset
+        Name of the settings that lie below all layers.
+    where
+        The file that the settings come from, for messages.
 
     Raises
     ------
@@ -59,7 +108,10 @@ def make_config(
         For an unknown preset or setting and for a value outside its range, in one sentence.
     """
     if preset is not None and preset not in PRESETS:
-        raise UserError(f"preset '{preset}' is unknown: choose one of {', '.join(PRESETS)}")
+        raise UserError(
+            f"preset '{shown(preset)}' is unknown{_did_you_mean(preset, PRESETS)}: choose one of "
+            f"{', '.join(PRESETS)}"
+        )
     merged: dict[str, Any] = dict(PRESETS[preset]) if preset else {}
     for layer in layers:
         merged = merge(merged, layer)
@@ -113,17 +165,21 @@ def _explanation(field: FieldInfo) -> str:
     parts = [field.description or ""]
     if unit:
         parts.append(f"unit: {unit}")
-    if allowed := _range(field):
-        parts.append(allowed)
+    if choices := _choices(field):
+        parts.append(f"one of {', '.join(choices)}")
+    elif limits := _limits(field):
+        parts.append(f"range: {limits}")
     default = field.default
     parts.append(f"default: {'unset' if default is None else default}")
     return "; ".join(parts)
 
 
-def _range(field: FieldInfo) -> str:
-    choices = get_args(field.annotation)
-    if choices and all(isinstance(choice, str | int) for choice in choices):
-        return "one of " + ", ".join(str(choice) for choice in choices)
+def _choices(field: FieldInfo) -> list[str]:
+    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return [str(choice) for choice in choices]
+
+
+def _limits(field: FieldInfo) -> str:
     words = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
     found = [
         words[bound].format(_number(getattr(item, bound)))
@@ -131,7 +187,7 @@ def _range(field: FieldInfo) -> str:
         for bound in words
         if getattr(item, bound, None) is not None
     ]
-    return "range: " + " ".join(found) if found else ""
+    return " ".join(found)
 
 
 def _number(value: float) -> str:
@@ -139,16 +195,38 @@ def _number(value: float) -> str:
 
 
 def _sentence(error: ValidationError, where: str) -> str:
+    """Say which setting is wrong and what it may be, in one sentence."""
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
-    value = repr(first.get("input"))
-    value = value if len(value) <= 60 else value[:57] + "..."
+    parts = [str(part) for part in first["loc"]]
+    name = shown(".".join(parts))[:60]
+    table = DataFolders if parts[0] == "data" and len(parts) > 1 else TrainingConfig
     if first["type"] == "extra_forbidden":
-        known = list(TrainingConfig.model_fields)
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else "'napari-noisyseg settings' lists them"
-        return f"{where}: setting '{name[:60]}' is unknown: {hint}"
-    if first["type"] == "value_error":
-        return f"{where}: {str(first['msg']).removeprefix('Value error, ')}"
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    return f"{where}: setting '{name}' = {value} is not possible: {reason}"
+        hint = _did_you_mean(_OTHER_WORDS.get(parts[-1].lower(), parts[-1]), table.model_fields)
+        said = f"setting '{name}' is unknown{hint}: 'napari-noisyseg settings' lists them all"
+    else:
+        given = first.get("input")
+        expected, hint = _expected(parts, given)
+        said = f"setting '{name}' cannot be {_brief(given)}{hint}: give {expected}"
+    return f"'{shown(where)}': {said}" if where else said
+
+
+def _expected(parts: Sequence[str], given: object) -> tuple[str, str]:
+    """Say what a setting may be, and which of its choices may have been meant."""
+    if parts[0] == "data":
+        return ("the path of a folder" if parts[1:] else "folders, as in data.folder = 'PATH'"), ""
+    field = TrainingConfig.model_fields[parts[0]]
+    choices = ["auto", "cpu", "cuda", "cuda:1", "mps"] if parts[0] == "device" else _choices(field)
+    if choices:
+        return " or ".join([", ".join(choices[:-1]), choices[-1]]), _did_you_mean(given, choices)
+    whole = int in (field.annotation, *get_args(field.annotation))
+    return f"a{' whole' if whole else ''} number {_limits(field)}".rstrip(), ""
+
+
+def _did_you_mean(word: object, choices: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(word)[:60].lower(), list(choices), n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def _brief(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from napari_noisyseg.annotation.examples import Pixels
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 from napari_noisyseg.model.configuration import NetworkName
 from napari_noisyseg.model.devices import memory_advice
 from napari_noisyseg.model.networks import NetworkSpec, build_network
@@ -20,7 +21,10 @@ from napari_noisyseg.model.preparation import Preparation, resize_linear
 
 PAGES_AT_ONCE = 8
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+# What float32, in which images are z-scored, can hold.
+Mean = Annotated[float, Field(ge=-3e38, le=3e38, allow_inf_nan=False)]
+Deviation = Annotated[float, Field(ge=1e-30, le=3e38, allow_inf_nan=False)]
+ClassValue = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 
 
 class ModelCard(BaseModel):
@@ -33,19 +37,19 @@ class ModelCard(BaseModel):
     channels: int = Field(ge=1, le=4096)
     logits: int = Field(ge=1, le=256)
     dimensions: Literal[2, 3]
-    mean: list[Number]
-    deviation: list[Number]
+    mean: list[Mean]
+    deviation: list[Deviation]
     sampling: Literal["resize", "crop"]
     side: int = Field(ge=8, le=4096)
-    values: list[int] = Field(min_length=2, max_length=256)
+    values: list[ClassValue] = Field(min_length=2, max_length=256)
     binary: bool
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:
         if not len(self.mean) == len(self.deviation) == self.channels:
             raise ValueError("mean and deviation do not fit the channels")
-        if min(self.deviation) <= 0:
-            raise ValueError("a deviation is not positive")
+        if self.values != sorted(set(self.values)):
+            raise ValueError("class values are not in order, or twice there")
         if self.logits != (1 if len(self.values) == 2 else len(self.values)):
             raise ValueError("logits do not fit the classes")
         return self
@@ -185,7 +189,7 @@ def read_card(content: dict[str, Any], where: str) -> ModelCard:
     except ValidationError as error:
         field = ".".join(str(part) for part in error.errors()[0]["loc"]) or "as a whole"
         raise UserError(
-            f"'{where}' describes a network that cannot be ({field}): it is damaged or not ours; "
+            f"'{shown(where)}' describes a network that cannot be ({field}): it is damaged or not ours; "
             f"train again or use another run"
         ) from error
 
@@ -204,7 +208,7 @@ def checked_state(state: Any, spec: NetworkSpec, where: str) -> dict[str, Tensor
         )
     if not fits:
         raise UserError(
-            f"'{where}' holds the weights of another network than the '{spec.name}' it names: it is "
-            f"damaged or was put together; train again or use another run"
+            f"'{shown(where)}' holds the weights of another network than the '{spec.name}' it names: "
+            f"it is damaged or was put together; train again or use another run"
         )
     return dict(state)
