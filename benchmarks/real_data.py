@@ -58,6 +58,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--clean", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("real_data.csv"))
+    parser.add_argument("--network", default="unet")
+    parser.add_argument("--width", type=int, default=16)
     given = parser.parse_args()
     rows = list(csv.DictReader(given.out.open())) if given.out.exists() else []
     for seed in given.seeds:
@@ -96,7 +98,15 @@ def run(name: str, method: str, seed: int, given: argparse.Namespace) -> tuple[d
     with tempfile.TemporaryDirectory() as folder:
         make_folder(DATA / name, Path(folder), seed, given.clean, TESTED[name])
         began = time.monotonic()
-        training = train(folder, method=method, seed=seed, size=given.size, epochs=given.epochs)
+        training = train(
+            folder,
+            method=method,
+            seed=seed,
+            size=given.size,
+            epochs=given.epochs,
+            network=given.network,
+            width=given.width,
+        )
         return training.result.metrics["test"], time.monotonic() - began
 
 

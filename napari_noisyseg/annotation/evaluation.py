@@ -91,17 +91,32 @@ def evaluate_files(
     table
         Where the rows go.
     """
-    present = [present_values(read_mask(mask), str(mask)) for _, mask, _ in pairs]
-    present += [found for prediction, _, _ in pairs if (found := _values_of(prediction))]
-    kinds = Classes.of([values - {ignore_value} for values in present], ignore_value)
+    true = [present_values(read_mask(mask), str(mask)) - {ignore_value} for _, mask, _ in pairs]
+    read = [_values_of(prediction) - {ignore_value} for prediction, _, _ in pairs]
+    _refuse_strangers(read, true, str(pairs[0][0]) if pairs else "")
+    kinds = Classes.of([*true, *read], ignore_value)
     kinds = _at_least_two(kinds)
     for done, (prediction, mask, chances_file) in enumerate(pairs):
         truth = read_mask(mask)
         chances, labels = _read_prediction(prediction, truth, mask)
         if chances is None and chances_file is not None:
             chances, _ = _read_prediction(chances_file, truth, mask)
-        _measure(table, prediction.stem, truth, chances, labels, kinds, threshold)
+        name = (chances_file or prediction).stem
+        _measure(table, name, truth, chances, labels, kinds, threshold)
         yield done + 1
+
+
+def _refuse_strangers(
+    predicted: Sequence[frozenset[int]], true: Sequence[frozenset[int]], where: str
+) -> None:
+    """Refuse predictions that have no class in common with the masks: values that differ."""
+    ours, theirs = (frozenset[int]().union(*found) - {0} for found in (predicted, true))
+    if ours and theirs and not ours & theirs and not ours | theirs <= {1, 255}:
+        sides = [", ".join(map(str, sorted(side)[:5])) for side in (ours, theirs)]
+        raise UserError(
+            f"the predictions (e.g. '{shown(where)}') hold {sides[0]} beside 0 but the masks "
+            f"{sides[1]}: they have no class in common; save both with the same class values"
+        )
 
 
 def classes_of(masks: Sequence[Labels], names: Sequence[str], ignore_value: int | None) -> Classes:

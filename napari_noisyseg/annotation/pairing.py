@@ -54,6 +54,7 @@ def _glued(*lists: str) -> re.Pattern[str]:
 _MASK_PART = _glued(_MASK_WORDS)
 _IMAGE_PART = _glued(_IMAGE_WORDS)
 _EITHER_PART = _glued(_MASK_WORDS, _IMAGE_WORDS)
+_ROLE = re.compile(rf"(?:^|{_JOINER})(noisy|clean|test)(?=\d|{_JOINER}|$)")
 _LAST_MASK_WORD = re.compile(rf"(?:{_JOINER}+|(?<=\d)){_any_of(_MASK_WORDS)}$", re.IGNORECASE)
 _FIRST_MASK_WORD = re.compile(rf"^{_any_of(_MASK_WORDS)}(?:{_JOINER}+|(?=\d))", re.IGNORECASE)
 _NUMBER_FIRST = re.compile(rf"^{_SEPARATOR}*\d+(?:{_SEPARATOR}|$)")
@@ -221,6 +222,7 @@ def _fitting_images(images: Sequence[Path], masks: Sequence[Path]) -> dict[Path,
         fits[mask], rests[mask] = _look_up(name, indices[0])
         if not fits[mask]:
             fits[mask], rests[mask] = _look_up(_loose(name), indices[1])
+        fits[mask] = [image for image in fits[mask] if not _roles_differ(image, name)]
     # A number after the image's name belongs to the name of some other image (scan_2_3 is not
     # scan_2) unless it is the one ending that all masks have.
     if len(set(rests.values())) > 1:
@@ -228,6 +230,12 @@ def _fitting_images(images: Sequence[Path], masks: Sequence[Path]) -> dict[Path,
             if _NUMBER_FIRST.match(rest):
                 fits[mask] = []
     return fits
+
+
+def _roles_differ(image: Path, mask_name: str) -> bool:
+    """Tell whether two names speak of different roles: test_1 is no picture of clean_1."""
+    roles = [set(_ROLE.findall(text.casefold())) for text in (image_name(image), mask_name)]
+    return all(roles) and not roles[0] & roles[1]
 
 
 def _look_up(name: str, indices: Sequence[_Index]) -> tuple[list[Path], str]:

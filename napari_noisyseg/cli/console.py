@@ -97,6 +97,21 @@ class Console:
             stream.flush()
 
 
+def keep_standard_descriptors() -> None:
+    """Put the null device where standard input, output or error are closed.
+
+    The first files to be opened would take their numbers, and what a library prints would go into
+    a checkpoint.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free is this one.
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)
+
+
 def quiet_exit(status: int) -> int:
     """Flush what can be flushed, so that the interpreter does not complain about closed pipes."""
     for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):

@@ -19,7 +19,7 @@ from napari_noisyseg.cli import (
     train_command,
 )
 from napari_noisyseg.cli.arguments import refuse_unknown_command, refuse_unknown_words
-from napari_noisyseg.cli.console import Console, quiet_exit
+from napari_noisyseg.cli.console import Console, keep_standard_descriptors, quiet_exit
 from napari_noisyseg.errors import StoppedError, UserError
 
 DESCRIPTION = """\
@@ -89,12 +89,12 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    keep_standard_descriptors()
     console = Console()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of libraries: what the user must know we say ourselves
+            # Those of libraries: what the user must know we say ourselves.
+            warnings.simplefilter("ignore")
             logging.getLogger("napari_noisyseg").addHandler(console.log_handler)
             try:
                 status = _run(arguments, console)

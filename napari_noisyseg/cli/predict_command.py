@@ -194,6 +194,8 @@ def _predict(
     console: Console,
     request: StopRequest,
 ) -> MeasureTable | None:
+    from numpy import isfinite
+
     from napari_noisyseg.annotation.classes import Classes
     from napari_noisyseg.annotation.encoding import png_bytes, tiff_bytes
     from napari_noisyseg.annotation.evaluation import add_measures, class_choice
@@ -208,6 +210,11 @@ def _predict(
             return None
         pixels, labels = _read(job, model, arguments.ignore_value)
         chances = model.probabilities(pixels)
+        if not isfinite(chances).all():
+            raise StoppedError(
+                f"the model finds no number for '{shown(job.image)}': its pixel values are too far "
+                f"from those that it was trained on; give images of the same range"
+            )
         masks = model.class_values(chances, arguments.threshold)
         pages = len(chances)
         shaped = chances[:, 0] if chances.shape[1] == 1 else chances

@@ -33,19 +33,19 @@ def report(training: Training, console: Console, request: StopRequest) -> bool:
     Returns
     -------
     bool
-        Whether the training had begun, so that there is something to resume.
+        Whether the training has come to its end.
     """
-    began = False
+    finished = False
     with _lines(console) as lines:
         for event in training:
-            began = began or isinstance(event, Started)
+            finished = isinstance(event, Finished)
             if console.json:
                 console.data(type(event).__name__, _plain(event))
             lines.tell(event)
-            if request:
+            if request and not finished:
                 training.close()
                 break
-    return began
+    return finished
 
 
 class _Lines:

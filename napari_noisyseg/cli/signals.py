@@ -16,6 +16,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.number = 0
+        self._interrupted = False
 
     def __bool__(self) -> bool:
         return self.number != 0
@@ -25,9 +26,16 @@ class StopRequest:
         """Exit status by convention, 128 + signal: 130, 143 or 129."""
         return 128 + self.number
 
+    @property
+    def name(self) -> str:
+        """The signal's name: ``"SIGINT"``."""
+        return signal.Signals(self.number).name
+
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.number == signal.SIGINT == number:
-            os._exit(128 + number)  # a second Ctrl-C leaves at once and touches no file
+        if number == signal.SIGINT:
+            if self._interrupted:
+                os._exit(128 + number)  # a second Ctrl-C leaves at once and touches no file
+            self._interrupted = True
         self.number = self.number or number
 
 
@@ -45,7 +53,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
     before: dict[int, Any] = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+        # None: a handler that is not Python's, which could not be put back.
+        if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
             before[number] = signal.signal(number, request._ask)
     try:
         yield request

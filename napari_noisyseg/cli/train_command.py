@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_noisyseg.cli.arguments import file_path, whole_number
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.cli.signals import stop_on_signals
-from napari_noisyseg.errors import UserError
+from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
 
 if TYPE_CHECKING:
@@ -88,28 +88,41 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the command."""
-    given = _given(arguments)
-    out, resumed = _run_folder(arguments)
-    if resumed is not None:
-        config = _resumed_config(resumed, given, arguments, out)
-    else:
-        config = _config(given, arguments.preset)
     with stop_on_signals() as request:
+        given = _given(arguments)
+        out, resumed = _run_folder(arguments)
+        if resumed is not None:
+            config = _resumed_config(resumed, given, arguments, out)
+        else:
+            config = _config(given, arguments.preset)
         from napari_noisyseg.cli.progress import report
+        from napari_noisyseg.learning.learner import NotFiniteError
         from napari_noisyseg.learning.training import train
 
         training = train(config=config, out=out, resume=arguments.resume)
-        began = report(training, console, request)
-        if not request:
+        try:
+            finished = report(training, console, request)
+        except NotFiniteError:  # would happen again
+            raise
+        except StoppedError as error:
+            raise StoppedError(_with_way_back(str(error), out)) from error
+        if finished or not request:
             return 0
-        if began:
-            console.error(
-                f"stopped by signal {request.number}; everything is saved: resume by "
-                f"napari-noisyseg train --resume --out {shlex.quote(str(out))}"
-            )
+        stopped = f"stopped by {request.name}"
+        if (out / "checkpoint.pt").exists():
+            console.error(_with_way_back(f"{stopped}; everything is saved", out))
         else:
-            console.error(f"stopped by signal {request.number} before the training began")
+            console.error(_with_way_back(f"{stopped} before the training began", out))
         return request.status
+
+
+def _with_way_back(sentence: str, out: Path) -> str:
+    """Add to a sentence how to go on, if there is a run to go on with."""
+    if not (out / "config.toml").exists():
+        return sentence
+    command = f"napari-noisyseg train --resume --out {shlex.quote(str(out))}"
+    joint = ": " if sentence.endswith("saved") else "; "
+    return f"{sentence.rstrip('.')}{joint}resume by {command}"
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:

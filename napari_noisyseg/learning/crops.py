@@ -106,8 +106,8 @@ class View:
 
 
 def grid_shape(frame: tuple[int, ...], stride: int) -> tuple[int, ...]:
-    """Shape of a grid with a point for every `stride` pixels a side; at least two points."""
-    return tuple(max(-(-side // stride), 2) for side in frame)
+    """Shape of a grid with a point for every `stride` pixels a side; two where it can be."""
+    return tuple(max(-(-side // stride), min(side, 2)) for side in frame)
 
 
 def plain_view(frame: tuple[int, ...], patch: tuple[int, ...]) -> View:

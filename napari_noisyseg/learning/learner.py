@@ -25,6 +25,10 @@ WARM_UP = 0.05
 """Share of the steps over which a cosine schedule rises."""
 
 
+class NotFiniteError(StoppedError):
+    """The loss or the parameters are no longer finite: going on would lead there again."""
+
+
 class Learner:
     """Everything that a training step reads and changes.
 
@@ -125,20 +129,25 @@ class Learner:
             return "half precision: trust is measured in forward mode"
         noisy = self._streams[NOISY_STREAM].draw(0)
         clean = self._streams[CLEAN_STREAM].draw(0)
-        agree, error = tangents_agree(copy.deepcopy(self.network), noisy, clean)
+        agree, error = tangents_agree(self.network, noisy, clean)
         if agree:
             return f"difference and forward mode agree to {error:.1%}: trust uses the difference"
         self._use_forward_mode()
         return f"difference and forward mode differ by {error:.1%}: trust uses forward mode"
 
     def is_finite(self) -> bool:
-        """Whether all parameters are finite."""
-        norms = torch._foreach_norm([p.detach().float() for p in self.network.parameters()])
-        return bool(torch.stack(norms).isfinite().all())
+        """Whether the network and the optimiser's moments are finite."""
+        moments = [value for entry in self.optimizer.state.values() for value in entry.values()]
+        tensors = [
+            value.detach().float()
+            for value in (*self.network.parameters(), *self.network.buffers(), *moments)
+            if isinstance(value, Tensor) and value.dim() > 0 and value.is_floating_point()
+        ]
+        return bool(torch.stack(torch._foreach_norm(tensors, math.inf)).isfinite().all())
 
-    def not_finite(self) -> StoppedError:
+    def not_finite(self) -> NotFiniteError:
         """Say what to do when the loss or the parameters are no longer finite."""
-        return StoppedError(
+        return NotFiniteError(
             f"the loss is no longer finite at step {self.step + 1}; the last good state is kept: "
             f"start again with a lower learning_rate (now {self.config.learning_rate:g}), e.g. "
             f"--set learning_rate={self.config.learning_rate / 10:g}"

@@ -99,9 +99,10 @@ class Loop:
                 report = learner.take_step()
                 self.row.add(report, rate)
                 if learner.step % learner.epoch_steps == 0:
-                    yield self._end_epoch(epoch)
+                    done = self._end_epoch(epoch)
                     yield from self._save()
                     saved_step, saved_at = learner.step, time.monotonic()
+                    yield done
                     yield MapsReady(epoch, self.maps)
                 elif time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes:
                     yield from self._save()
@@ -306,11 +307,11 @@ def _began(out: Path) -> bool:
 
 
 def _needed_bytes(loop: Loop) -> int:
-    """Space for two checkpoints, two models and the maps, in bytes."""
+    """Space for two checkpoints, two models, the maps and a megabyte of small files, in bytes."""
     parameters = sum(p.numel() for p in loop.learner.network.parameters())
     frames = sum(math.prod(loop.noisy.shape(i)) for i in range(len(loop.noisy)))
     native = sum(math.prod(loop.dataset.facts[e].shape) for e in loop.dataset.noisy)
-    return 2 * (4 * 4 * parameters + 8 * frames) + 2 * 4 * parameters + 4 * native
+    return 2 * (4 * 4 * parameters + 8 * frames) + 2 * 4 * parameters + 4 * native + 2**20
 
 
 def _with_sampling(config: TrainingConfig, dataset: DataSet) -> TrainingConfig:

@@ -36,7 +36,8 @@ def make_folder(path: Path, *, needed_bytes: int = 0, keep: bool = True) -> None
     try:
         _make_missing(path, made)
         if not path.is_dir():
-            raise UserError(f"{shown(path)} is a link to nowhere; choose another --out.")
+            what = "a file, no folder" if os.path.exists(path) else "a link to nowhere"
+            raise UserError(f"{shown(path)} is {what}; choose another --out.")
         _probe(path)
         if (free := free_bytes(path)) < needed_bytes:
             raise UserError(

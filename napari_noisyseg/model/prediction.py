@@ -39,7 +39,7 @@ def load_model(path: Path, device: str = "auto") -> TrainedModel:
         ours.
     """
     chosen = choose_device(device)
-    if not os.path.isdir(path):
+    if os.path.isfile(path):
         content = read_checkpoint(path, kind="model")
         return TrainedModel.from_content(content, str(path), chosen)
     folder = RunFolder.open(path)

@@ -223,10 +223,15 @@ def _expected(parts: Sequence[str], given: object) -> tuple[str, str]:
 
 
 def _did_you_mean(word: object, choices: Iterable[str]) -> str:
-    close = difflib.get_close_matches(str(word)[:60].lower(), list(choices), n=1)
+    if not isinstance(word, str):
+        return ""
+    close = difflib.get_close_matches(word[:60].lower(), list(choices), n=1)
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
 def _brief(value: object) -> str:
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    try:
+        text = str(value).lower() if isinstance(value, bool) else repr(value)
+    except ValueError:  # Python writes no numbers of more than 4300 digits
+        return "a number that long"
     return text if len(text) <= 60 else f"{text[:57]}..."

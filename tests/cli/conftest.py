@@ -7,11 +7,10 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,6 @@ import torch
 from PIL import Image
 
 from napari_noisyseg.model.checkpoints import read_checkpoint
-
-SHORT = [
-    *("--size", "16", "--epochs", "2", "--set", "width=4", "--set", "shortest_epoch=3"),
-    *("--set", "noisy_batch=2", "--set", "clean_batch=2"),
-]
-"""Flags of a training of six steps."""
 
 
 def write_data(folder: Path, noisy: int = 5, clean: int = 3, test: int = 1, side: int = 24) -> Path:
@@ -69,10 +62,17 @@ class Process:
         """Wait until its standard output has a match of a pattern, and return that."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            if found := re.search(pattern, self.out.read_text()):
+            if self.out.exists() and (found := re.search(pattern, self.out.read_text())):
                 return found
             time.sleep(0.002)
         raise AssertionError(f"nothing like {pattern!r} in {self.out.read_text()!r}")
+
+    def stands_still(self, timeout: float = 60) -> None:
+        """Wait until SIGSTOP has stopped it."""
+        deadline = time.monotonic() + timeout
+        while Path(f"/proc/{self.pid}/stat").read_text().rsplit(")")[-1].split()[0] != "T":
+            assert time.monotonic() < deadline, "it was not stopped"
+            time.sleep(0.005)
 
     @property
     def sentence(self) -> str:
@@ -91,31 +91,55 @@ class Launcher:
         self._server: subprocess.Popen[str] | None = None
         self._count = 0
 
-    def start(self, *words: str | Path, folder: Path, **fate: Any) -> Process:
-        """Start ``napari-noisyseg WORDS`` in a folder; what strikes it: see `fork_server.py`."""
+    def start(
+        self,
+        *words: str | Path,
+        folder: Path,
+        out: Path | None = None,
+        fate: dict[str, Any] | None = None,
+        environment: dict[str, str] | None = None,
+        ignored: Sequence[str] = (),
+        limits: dict[str, int] | None = None,
+    ) -> Process:
+        """Start ``napari-noisyseg WORDS``.
+
+        Parameters
+        ----------
+        folder
+            Where it runs, and where its output goes.
+        out
+            A file, pipe or terminal for its standard output instead.
+        fate
+            What happens to it: see `fork_server.arrange`.
+        environment, ignored, limits
+            Variables, signals to ignore, and limits (names out of `resource`) it starts with.
+        """
         self._count += 1
-        out, err = (folder / f"{self._count}.{kind}" for kind in ("out", "err"))
+        out = out or folder / f"{self._count}.out"
+        err = folder / f"{self._count}.err"
         request = {
             "start": [str(word) for word in words],
             "folder": str(folder),
             "out": str(out),
             "err": str(err),
+            "fate": fate,
+            "environment": environment or {},
+            "ignored": list(ignored),
+            "limits": limits or {},
         }
-        pid = self._ask(request | ({"fate": fate} if fate else {}))
+        pid = self._ask(request)
         return Process(pid, out, err, lambda: self._status(pid))
 
-    def run(self, *words: str | Path, folder: Path, **fate: Any) -> Process:
+    def run(self, *words: str | Path, folder: Path, **options: Any) -> Process:
         """Run a command line that must succeed."""
-        process = self.start(*words, folder=folder, **fate)
+        process = self.start(*words, folder=folder, **options)
         assert process.wait() == 0, process.err.read_text()
         return process
 
     def stop(self) -> None:
         """End the server."""
         if self._server is not None:
-            assert self._server.stdin is not None
-            self._server.stdin.close()
-            self._server.wait(10)
+            self._server.communicate(timeout=10)
 
     def _status(self, pid: int) -> int:
         return os.waitstatus_to_exitcode(self._ask({"wait": pid}))
@@ -156,6 +180,7 @@ def validated_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("many") / "data", clean=20)
 
 
+@pytest.fixture(scope="session")
 def command_line() -> str:
     """Path of the installed ``napari-noisyseg``."""
     beside = Path(sys.executable).with_name("napari-noisyseg")
@@ -164,13 +189,30 @@ def command_line() -> str:
     return found
 
 
+@pytest.fixture(scope="session")
+def unbroken(launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Train without a break; the same words are trained once only. Returns the run folder."""
+    made: dict[tuple[str, ...], Path] = {}
+
+    def train(*words: str | Path) -> Path:
+        key = tuple(map(str, words))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("unbroken") / "run"
+            launcher.run(*words, "--out", made[key], folder=made[key].parent)
+        return made[key]
+
+    return train
+
+
 def comparable(run: Path) -> dict[str, Any]:
     """Return all that a finished run holds, except what depends on the clock."""
     content: dict[str, Any] = {}
     for name, kind in (("best.pt", "model"), ("checkpoint.pt", "checkpoint")):
         content[name] = read_checkpoint(run / name, kind=kind)
     content["checkpoint.pt"]["row"]["seconds"] = None
-    content["checkpoint.pt"]["rows"] = [row[:8] + row[9:] for row in content["checkpoint.pt"]["rows"]]
+    content["checkpoint.pt"]["rows"] = [
+        row[:8] + row[9:] for row in content["checkpoint.pt"]["rows"]
+    ]
     lines = (run / "log.csv").read_text().splitlines()
     seconds = lines[0].split(",").index("seconds")
     content["log.csv"] = [
@@ -184,7 +226,7 @@ def comparable(run: Path) -> dict[str, Any]:
     return content
 
 
-def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
+def _differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
     """Yield the places where two values differ; tensors must be equal bit for bit."""
     if type(one) is not type(other):
         yield f"{where}: {type(one).__name__} and {type(other).__name__}"
@@ -192,12 +234,12 @@ def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
         if list(one) != list(other):
             yield f"{where}: {list(one)} and {list(other)}"
         for key in one.keys() & other.keys():
-            yield from differences(one[key], other[key], f"{where}/{key}")
+            yield from _differences(one[key], other[key], f"{where}/{key}")
     elif isinstance(one, list | tuple):
         if len(one) != len(other):
             yield f"{where}: {len(one)} and {len(other)} long"
         for place, (first, second) in enumerate(zip(one, other, strict=False)):
-            yield from differences(first, second, f"{where}/{place}")
+            yield from _differences(first, second, f"{where}/{place}")
     elif isinstance(one, torch.Tensor):
         if not torch.equal(one, other) or one.dtype != other.dtype:
             yield f"{where}: tensors differ"
@@ -205,7 +247,20 @@ def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
         yield f"{where}: {one!r} and {other!r}"
 
 
-def assert_same_run(run: Path, other: Path) -> None:
-    """Assert that two finished runs hold the same, bit for bit."""
-    found = list(differences(comparable(run), comparable(other)))
-    assert not found, found[:5]
+@pytest.fixture(scope="session")
+def differences() -> Callable[[Path, Path], list[str]]:
+    """Give the places where two finished runs differ, bit for bit but for the clock."""
+    return lambda one, other: list(_differences(comparable(one), comparable(other)))
+
+
+@pytest.fixture(scope="session")
+def assert_same_run(
+    differences: Callable[[Path, Path], list[str]],
+) -> Callable[[Path, Path], None]:
+    """Assert that two finished runs hold the same."""
+
+    def check(one: Path, other: Path) -> None:
+        found = differences(one, other)
+        assert not found, found[:5]
+
+    return check

@@ -7,9 +7,11 @@ the process's number, ``{"wait": number}`` by its wait status once it has ended.
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -39,42 +41,47 @@ def warm_up() -> None:
         ).model
 
 
-def number_the_writes(fate: dict[str, Any]) -> None:
-    """Count what the process writes and replaces, and strike it at the number that is its fate.
+def arrange(fate: dict[str, Any]) -> None:
+    """Let something happen to the process when it does something to a file.
 
-    ``at`` is that number, ``signal`` what strikes; every event is noted in the file ``trace``, if
-    there is one.
+    ``file`` is the file's name, ``time`` which time counts (from 1), ``when`` the moment: "open"
+    (the file is about to be opened), "half" (its temporary file is half written), "before" and
+    "after" (the temporary file takes its place). ``signals`` are sent to the process then; or
+    ``error``, a name out of `errno`, is what the system answers from then on.
     """
-    real_write, real_replace = os.write, os.replace
-    count = 0
+    real_open, real_replace = os.open, os.replace
+    times = 0
 
-    def event(text: str) -> bool:
-        nonlocal count
-        count += 1
-        if "trace" in fate:
-            with open(fate["trace"], "a") as trace:
-                trace.write(f"{text}\n")
-        return count - 1 == fate.get("at")
+    def happens(when: str, path: Any) -> bool:
+        nonlocal times
+        if when != fate["when"] or os.path.basename(os.fspath(path)) != fate["file"]:
+            return False
+        times += 1
+        if "error" in fate and times >= fate["time"]:
+            number = getattr(errno, fate["error"])
+            raise OSError(number, os.strerror(number), os.fspath(path))
+        return bool(times == fate["time"])
 
     def strike() -> None:
-        os.kill(os.getpid(), getattr(signal, fate["signal"]))
+        for name in fate["signals"]:
+            os.kill(os.getpid(), getattr(signal, name))
 
-    def write(descriptor: int, data: memoryview) -> int:
-        half = len(data) // 2
-        if event(f"write {os.readlink(f'/proc/self/fd/{descriptor}')}"):
-            real_write(descriptor, data[:half])
+    def fated_open(path: Any, *arguments: Any, **options: Any) -> int:
+        if happens("open", path):
             strike()
-            return half
-        return real_write(descriptor, data)
+        return real_open(path, *arguments, **options)
 
-    def replace(source: str, target: str) -> None:
-        if event(f"before {os.path.abspath(source)} {os.path.abspath(target)}"):
+    def fated_replace(source: Any, target: Any) -> None:
+        if happens("half", target):
+            os.truncate(source, os.path.getsize(source) // 2)
+            strike()
+        if happens("before", target):
             strike()
         real_replace(source, target)
-        if event(f"after {os.path.abspath(source)} {os.path.abspath(target)}"):
+        if happens("after", target):
             strike()
 
-    os.write, os.replace = write, replace
+    os.open, os.replace = fated_open, fated_replace
 
 
 def start(request: dict[str, Any]) -> int:
@@ -84,14 +91,20 @@ def start(request: dict[str, Any]) -> int:
         return child
     status = 70
     try:
+        os.setsid()
         os.chdir(request["folder"])
         for descriptor, name in enumerate((os.devnull, request["out"], request["err"])):
-            flags = os.O_RDWR | (os.O_CREAT | os.O_TRUNC if descriptor else 0)
+            flags = os.O_RDWR | (os.O_CREAT if descriptor else 0)
             opened = os.open(name, flags, 0o600)
             os.dup2(opened, descriptor)
             os.close(opened)
-        if "fate" in request:
-            number_the_writes(request["fate"])
+        os.environ.update(request["environment"])
+        for name in request["ignored"]:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        for name, size in request["limits"].items():
+            resource.setrlimit(getattr(resource, name), (size, size))
+        if request["fate"]:
+            arrange(request["fate"])
         status = main(request["start"])
     finally:
         os._exit(status)

@@ -63,22 +63,22 @@ def steps(network: nn.Module, noisy: Batch, clean: Batch, count: int) -> None:
 
 
 @pytest.mark.parametrize("logits", [1, 3])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_difference_is_close_on_a_fresh_and_on_a_trained_network(
     seed: int, logits: int
 ) -> None:
-    noisy, clean = sample_batches(seed, 4)
+    noisy, clean = sample_batches(seed, 8)  # as many as a run's step takes
     network = build_network(NetworkSpec("unet", 16, 3, logits), seed)
     error, same_sign = error_and_agreement(network, noisy, clean)
     assert error < 2e-2
     assert same_sign >= 0.995
-    steps(network, noisy, clean, 12)
+    steps(network, noisy, clean, 8)
     error, same_sign = error_and_agreement(network, noisy, clean)
     assert error < 1e-2
     assert same_sign >= 0.998
 
 
-@pytest.mark.parametrize("trained", [0, 60], ids=["fresh", "trained"])
+@pytest.mark.parametrize("trained", [0, 40], ids=["fresh", "trained"])
 @pytest.mark.parametrize("norm", ["none", "group", "batch", "instance"])
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.SiLU])
 def test_the_difference_is_close_for_small_networks_of_all_kinds(
@@ -135,14 +135,17 @@ def test_dropout_draws_the_same_mask_for_the_difference_and_for_the_training_for
     assert 0.4 < float(trained.float().mean()) < 0.6
 
 
-def test_dropout_does_not_make_the_two_ways_disagree() -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_dropout_does_not_make_the_two_ways_disagree(layout: torch.memory_format) -> None:
     torch.manual_seed(0)
     noisy, clean = sample_batches(0, 2)
+    network = Plain(0.5).to(memory_format=layout)
     state = torch.get_rng_state()
-    agree, error = tangents_agree(Plain(0.5), noisy, clean)
+    agree, error = tangents_agree(network, noisy, clean)
     assert agree
     assert error < 2e-2
-    assert not torch.equal(torch.get_rng_state(), state)  # the clean gradient's own draw only
+    assert all(module.training for module in network.modules())
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_the_comparison_leaves_running_statistics_alone() -> None:
@@ -195,9 +198,7 @@ def notices(**settings: object) -> list[str]:
     return [event.text for event in training if isinstance(event, Notice)]
 
 
-def test_a_run_says_that_both_agree_and_uses_the_difference(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_run_says_that_both_agree_and_uses_the_difference() -> None:
     said = [text for text in notices() if "forward mode" in text]
     assert len(said) == 1
     assert "agree to" in said[0]

@@ -107,7 +107,7 @@ def test_the_clean_gradient_is_that_of_backward_with_zeros_for_idle_parameters()
 def test_the_difference_step_changes_the_clean_loss_by_a_fixed_amount() -> None:
     torch.manual_seed(10)
     network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.Tanh(), nn.Conv2d(8, 1, 1))
-    images = 5 * torch.randn(2, 1, 9, 9)
+    images = 20 * torch.randn(2, 1, 9, 9)
     labels = (images[:, 0] > 0).long()  # labels that can be learned: the loss is steep
     gradient = clean_gradient(network, images, labels)
     step = difference_step(network, gradient)
