@@ -2,7 +2,7 @@
 
     python docs/make_pictures.py data runs/first docs/images/overview.png
 
-Four training images: the image, its noisy outline and the true one, the learned weight of every
+Training images: the image, its noisy outline and the true one, the learned weight of every
 pixel, and the probability by the trained network.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="run folder of a training on it")
     parser.add_argument("out", type=Path, help="PNG to write")
     parser.add_argument(
-        "--images", nargs="+", default=["noisy_002", "noisy_006", "noisy_013"], metavar="NAME"
+        "--images", nargs="+", default=["noisy_001", "noisy_006", "noisy_003"], metavar="NAME"
     )
     given = parser.parse_args()
     rows = [panels(given.data, given.run, name) for name in given.images]

@@ -73,6 +73,26 @@ def shown(path: str | os.PathLike[str]) -> str:
     return text if len(text) <= 120 else f"{text[:40]}...{text[-77:]}"
 
 
+def path_text(path: Path) -> str | None:
+    """Return a path as text for a file, whatever the locale; None where no text can say it."""
+    try:
+        str(path).encode()
+        return str(path)
+    except UnicodeEncodeError:  # in a locale such as C, every accent is an undecodable byte
+        with suppress(UnicodeError):
+            return os.fsencode(path).decode()
+    return None
+
+
+def text_path(text: str) -> Path:
+    """Return the path that `path_text` wrote, as the present locale sees it."""
+    try:
+        os.fsencode(text)
+        return Path(text)
+    except UnicodeEncodeError:
+        return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))
+
+
 def why(error: OSError) -> str:
     """Return what the system said about an error, for the middle of a sentence."""
     return (error.strerror or "unknown error").lower()

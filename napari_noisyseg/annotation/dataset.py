@@ -244,14 +244,22 @@ def _pairs(
     by_role: dict[Role, list[Example]], facts: dict[Example, Facts]
 ) -> tuple[list[Example], dict[int, tuple[Example, ...]], list[str]]:
     """Noisy annotations of clean pictures are pairs; a picture is known by its pixels."""
-    position = {facts[e].picture: i for i, e in enumerate(by_role[Role.CLEAN])}
-    clean_names = {e.name: e for e in by_role[Role.CLEAN]}
+    clean = list(enumerate(by_role[Role.CLEAN]))
+    by_picture = {facts[e].picture: i for i, e in clean}
+    by_both = {(facts[e].picture, e.name): i for i, e in clean}
+    clean_names = {e.name for _, e in clean}
+    # Pictures that do not tell images apart (all of them blank) leave it to the names.
+    telling = any(facts[e].picture not in by_picture for e in by_role[Role.NOISY])
     noisy: list[Example] = []
     pairs: dict[int, list[Example]] = defaultdict(list)
     same_name: list[str] = []
     for example in by_role[Role.NOISY]:
-        if (clean := position.get(facts[example].picture)) is not None:
-            pairs[clean].append(example)
+        picture = facts[example].picture
+        partner = by_both.get((picture, example.name))
+        if partner is None and telling:
+            partner = by_picture.get(picture)
+        if partner is not None:
+            pairs[partner].append(example)
         else:
             noisy.append(example)
             if example.name in clean_names:

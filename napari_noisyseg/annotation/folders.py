@@ -39,7 +39,7 @@ from napari_noisyseg.annotation.pairing import (
 )
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.files import why
+from napari_noisyseg.files import text_path, why
 
 _ROLES = (Role.NOISY, Role.CLEAN, Role.TEST)
 _LAYOUT = tuple(f"{role}_{part}" for role in _ROLES for part in ("img", "gt"))
@@ -51,7 +51,7 @@ def _path_in_full(value: object) -> object:
         # The empty word would mean the current folder, which nobody means by it.
         if not value.strip() or "\0" in value:
             raise ValueError("give the path of a folder")
-        return os.path.expanduser(value)
+        return text_path(os.path.expanduser(value))
     return value
 
 

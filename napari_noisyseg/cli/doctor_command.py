@@ -113,7 +113,7 @@ def _screen(advice: list[str]) -> dict[str, str]:
     return {
         "napari": napari,
         "Qt": ", ".join(bindings) or "missing",
-        "screen": screen or "none" if linux else "by the system",
+        "screen": screen or "none: napari's window cannot open here" if linux else "by the system",
         "manifest": "found" if found else "missing",
     }
 

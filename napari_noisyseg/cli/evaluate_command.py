@@ -31,8 +31,15 @@ def add_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("predictions", type=file_path, metavar="PREDICTIONS")
-    parser.add_argument("masks", type=file_path, metavar="MASKS")
+    parser.add_argument(
+        "predictions",
+        type=file_path,
+        metavar="PREDICTIONS",
+        help="folder or file of masks or probabilities",
+    )
+    parser.add_argument(
+        "masks", type=file_path, metavar="MASKS", help="folder or file of the true masks"
+    )
     parser.add_argument(
         "--out", type=file_path, metavar="DIR", help="also write metrics.csv and metrics.json here"
     )

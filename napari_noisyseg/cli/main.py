@@ -10,14 +10,6 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from napari_noisyseg import __version__
-from napari_noisyseg.cli import (
-    doctor_command,
-    evaluate_command,
-    predict_command,
-    sample_command,
-    settings_command,
-    train_command,
-)
 from napari_noisyseg.cli.arguments import refuse_unknown_command, refuse_unknown_words
 from napari_noisyseg.cli.console import Console, keep_standard_descriptors, quiet_exit
 from napari_noisyseg.errors import StoppedError, UserError
@@ -34,15 +26,6 @@ example:
 
 exit status: 0 done, 1 stopped during work, 2 something to mend first, 130 / 143 / 129 interrupted
 (Ctrl-C, terminated, terminal closed; a training is saved and can be resumed)"""
-
-COMMANDS = (
-    train_command,
-    predict_command,
-    evaluate_command,
-    sample_command,
-    settings_command,
-    doctor_command,
-)
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,6 +56,16 @@ class Parser(argparse.ArgumentParser):
 
 def make_parser() -> tuple[Parser, dict[str, Parser]]:
     """Build the parser, and that of each command."""
+    # Loaded here, where `main` meets an interrupt.
+    from napari_noisyseg.cli import (
+        doctor_command,
+        evaluate_command,
+        predict_command,
+        sample_command,
+        settings_command,
+        train_command,
+    )
+
     parser = Parser(
         prog="napari-noisyseg",
         description=DESCRIPTION,
@@ -82,7 +75,14 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for command in COMMANDS:
+    for command in (
+        train_command,
+        predict_command,
+        evaluate_command,
+        sample_command,
+        settings_command,
+        doctor_command,
+    ):
         command.add_parser(commands)
     return parser, commands.choices
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from napari_noisyseg.cli.arguments import file_path, number, whole_number
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
 from napari_noisyseg.errors import StoppedError, UserError
-from napari_noisyseg.files import shown
+from napari_noisyseg.files import StorageError, shown, write_file
 
 if TYPE_CHECKING:
     from napari_noisyseg.annotation.examples import Labels
@@ -92,27 +94,32 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not 0 <= arguments.threshold <= 1:
         raise UserError(f"--threshold is a probability from 0 to 1, not {arguments.threshold}")
     run_path, images, truth, out = _places(arguments)
-    jobs = _jobs(images, truth, out, arguments.overwrite)
     with stop_on_signals() as request:
+        from napari_noisyseg.annotation.tables import MeasureTable
         from napari_noisyseg.model.output_folders import make_folder
         from napari_noisyseg.model.prediction import load_model
 
+        jobs = _jobs(images, truth, out, arguments.overwrite)
+        make_folder(out, keep=False)  # refused before the model and the images are read
         model = load_model(run_path, arguments.device)
-        make_folder(out, keep=False)  # refuse it before the images are read
         for job in jobs:
             _read(job, model, arguments.ignore_value)
             if request:
                 return _interrupted(request, console, 0, len(jobs))
         make_folder(out)
         console.say(f"model {run_path}, {len(jobs)} image{'s' if len(jobs) > 1 else ''}")
-        table = _predict(jobs, model, arguments, console, request)
-    if request:
-        return request.status
-    if table is not None:
-        from napari_noisyseg.files import write_file
-
-        write_file(out / "metrics.csv", table.to_csv_text())
-        write_file(out / "metrics.json", table.to_json())
+        table = MeasureTable()
+        for done, job in enumerate(jobs):
+            if request:
+                return _interrupted(request, console, done, len(jobs))
+            with _way_back(done, len(jobs)):
+                _predict(job, model, arguments, table)
+            console.data("Predicted", {"image": job.image, "done": done + 1, "total": len(jobs)})
+        if len(table):
+            with _way_back(len(jobs), len(jobs)):
+                write_file(out / "metrics.csv", table.to_csv_text())
+                write_file(out / "metrics.json", table.to_json())
+    if len(table):
         console.say(table.text())
         console.data("Measured", {"images": len(table), "measures": table.summary()})
     console.say(f"done: probabilities and masks are in {out}")
@@ -178,8 +185,8 @@ def _read(job: Job, model: TrainedModel, ignore_value: int | None) -> tuple[Any,
     pixels = read_image(job.image, shape, channels, mask_path=job.mask)
     if pixels.shape[1] != channels:
         raise UserError(
-            f"'{shown(job.image)}' has {pixels.shape[1]} channel(s) but the model was trained on "
-            f"{channels}: convert it to the same kind, grey or colour"
+            f"'{shown(job.image)}' has {pixels.shape[1]} channel{'s' * (pixels.shape[1] > 1)} but "
+            f"the model was trained on {channels}: convert it to the same kind, grey or colour"
         )
     if labels is not None:
         kinds = Classes(tuple(model.card.values), model.card.binary, ignore_value)
@@ -188,58 +195,52 @@ def _read(job: Job, model: TrainedModel, ignore_value: int | None) -> tuple[Any,
 
 
 def _predict(
-    jobs: list[Job],
-    model: TrainedModel,
-    arguments: argparse.Namespace,
-    console: Console,
-    request: StopRequest,
-) -> MeasureTable | None:
+    job: Job, model: TrainedModel, arguments: argparse.Namespace, table: MeasureTable
+) -> None:
+    """Write an image's probabilities and mask; add its measures to the table."""
     from numpy import isfinite
 
     from napari_noisyseg.annotation.classes import Classes
     from napari_noisyseg.annotation.encoding import png_bytes, tiff_bytes
     from napari_noisyseg.annotation.evaluation import add_measures, class_choice
-    from napari_noisyseg.annotation.tables import MeasureTable
-    from napari_noisyseg.files import write_file
 
-    kinds = Classes(tuple(model.card.values), model.card.binary, arguments.ignore_value)
-    table = MeasureTable()
-    for done, job in enumerate(jobs):
-        if request:
-            _interrupted(request, console, done, len(jobs))
-            return None
-        pixels, labels = _read(job, model, arguments.ignore_value)
-        chances = model.probabilities(pixels)
-        if not isfinite(chances).all():
-            raise StoppedError(
-                f"the model finds no number for '{shown(job.image)}': its pixel values are too far "
-                f"from those that it was trained on; give images of the same range"
-            )
-        masks = model.class_values(chances, arguments.threshold)
-        pages = len(chances)
-        shaped = chances[:, 0] if chances.shape[1] == 1 else chances
-        try:
-            write_file(job.chances, tiff_bytes(shaped[0] if pages == 1 else shaped))
-            small = masks.astype("uint8" if masks.max() < 256 and masks.min() >= 0 else "uint16")
-            encoded = png_bytes(small[0]) if pages == 1 else tiff_bytes(small)
-            write_file(job.mask_target(pages), encoded)
-        except StoppedError as error:
-            raise StoppedError(
-                f"{str(error).rstrip('.')}; {done} of {len(jobs)} images are done: run the same "
-                f"command with --overwrite to go on"
-            ) from error
-        if labels is not None:
-            truth = kinds.indices(labels, str(job.mask))
-            choice = class_choice(chances, arguments.threshold)
-            volume = model.card.dimensions == 3
-            add_measures(table, job.name, choice, truth, kinds, chances, volume=volume)
-        console.data("Predicted", {"image": job.image, "done": done + 1, "total": len(jobs)})
-    return table if len(table) else None
+    pixels, labels = _read(job, model, arguments.ignore_value)
+    chances = model.probabilities(pixels)
+    if not isfinite(chances).all():
+        raise StoppedError(
+            f"the model finds no number for '{shown(job.image)}': its pixel values are too far "
+            f"from those that it was trained on; give images of the same range"
+        )
+    masks = model.class_values(chances, arguments.threshold)
+    pages = len(chances)
+    shaped = chances[:, 0] if chances.shape[1] == 1 else chances
+    write_file(job.chances, tiff_bytes(shaped[0] if pages == 1 else shaped))
+    small = masks.astype("uint8" if masks.max() < 256 and masks.min() >= 0 else "uint16")
+    encoded = png_bytes(small[0]) if pages == 1 else tiff_bytes(small)
+    write_file(job.mask_target(pages), encoded)
+    if labels is not None:
+        kinds = Classes(tuple(model.card.values), model.card.binary, arguments.ignore_value)
+        truth = kinds.indices(labels, str(job.mask))
+        choice = class_choice(chances, arguments.threshold)
+        volume = model.card.dimensions == 3
+        add_measures(table, job.name, choice, truth, kinds, chances, volume=volume)
+
+
+@contextmanager
+def _way_back(done: int, total: int) -> Iterator[None]:
+    """Add to what stops the work how far it is, and how to go on."""
+    try:
+        yield
+    except StorageError as error:
+        raise StoppedError(
+            f"{str(error).rstrip('.')}; {done} of {total} images are done: run the same command "
+            f"with --overwrite to go on"
+        ) from error
 
 
 def _interrupted(request: StopRequest, console: Console, done: int, total: int) -> int:
     console.error(
-        f"stopped by signal {request.number} after {done} of {total} images: run the same command "
+        f"stopped by {request.name} after {done} of {total} images: run the same command "
         f"with --overwrite for all"
     )
     return request.status

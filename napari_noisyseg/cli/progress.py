@@ -65,7 +65,8 @@ class _Lines:
         elif isinstance(event, Started):
             at = f" from step {event.step}" if event.step else ""
             console.say(f"{event.summary}; {event.device}")
-            console.say(f"{event.steps} steps in {event.epochs} epochs{at}; run: {event.path}")
+            epochs = f"{event.epochs} epoch{'s' if event.epochs > 1 else ''}"
+            console.say(f"{event.steps} steps in {epochs}{at}; run: {event.path}")
             if not event.validated:
                 console.say("no clean image is held out: the Dice is on clean training images")
         elif isinstance(event, EpochDone):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.cli.arguments import file_path, whole_number
 from napari_noisyseg.cli.console import Console
-from napari_noisyseg.cli.signals import stop_on_signals
+from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
 
@@ -60,14 +60,18 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="trust (default), paper, image, plain, clean, finetune or joint",
     )
-    choice.add_argument("--network", metavar="NAME", help="unet (default), residual-unet, ...")
-    choice.add_argument("--epochs", type=whole_number, metavar="N")
+    choice.add_argument("--network", metavar="NAME", help="unet (default), residual-unet, segresnet or paper-unet")
+    choice.add_argument(
+        "--epochs", type=whole_number, metavar="N", help="passes over the noisy images; default: 30"
+    )
     side = choice.add_mutually_exclusive_group()
     side.add_argument("--size", type=whole_number, metavar="PX", help="resize images to PX x PX")
     side.add_argument(
         "--crop", type=whole_number, metavar="PX", help="cut crops of PX x PX instead"
     )
-    choice.add_argument("--seed", type=whole_number, metavar="S")
+    choice.add_argument(
+        "--seed", type=whole_number, metavar="S", help="of everything random; default: 0"
+    )
     choice.add_argument("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:1 or mps")
     choice.add_argument("--preset", metavar="NAME", help="balanced, quick, thorough or paper")
     choice.add_argument("--config", type=file_path, metavar="FILE", help="settings in a TOML file")
@@ -80,7 +84,13 @@ def add_parser(commands: Any) -> None:
     )
     folders = parser.add_argument_group("single folders, instead of those in DATA")
     for name in FOLDERS:
-        folders.add_argument(f"--{name.replace('_', '-')}", type=file_path, metavar="DIR")
+        role, kind = name.split("_")
+        folders.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=file_path,
+            metavar="DIR",
+            help=f"{role} {'images' if kind == 'img' else 'masks'}",
+        )
     output = parser.add_argument_group("output")
     output.add_argument("--quiet", action="store_true", help="print errors and warnings only")
     output.add_argument("--json", action="store_true", help="print every event as a line of JSON")
@@ -95,17 +105,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             config = _resumed_config(resumed, given, arguments, out)
         else:
             config = _config(given, arguments.preset)
-        from napari_noisyseg.cli.progress import report
-        from napari_noisyseg.learning.learner import NotFiniteError
-        from napari_noisyseg.learning.training import train
-
-        training = train(config=config, out=out, resume=arguments.resume)
-        try:
-            finished = report(training, console, request)
-        except NotFiniteError:  # would happen again
-            raise
-        except StoppedError as error:
-            raise StoppedError(_with_way_back(str(error), out)) from error
+        finished = not request and _train(config, out, arguments.resume, console, request)
         if finished or not request:
             return 0
         stopped = f"stopped by {request.name}"
@@ -114,6 +114,22 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         else:
             console.error(_with_way_back(f"{stopped} before the training began", out))
         return request.status
+
+
+def _train(
+    config: TrainingConfig, out: Path, resume: bool, console: Console, request: StopRequest
+) -> bool:
+    """Train; return whether the training came to its end."""
+    from napari_noisyseg.cli.progress import report
+    from napari_noisyseg.learning.learner import NotFiniteError
+    from napari_noisyseg.learning.training import train
+
+    try:
+        return report(train(config=config, out=out, resume=resume), console, request)
+    except NotFiniteError:  # would happen again
+        raise
+    except StoppedError as error:
+        raise StoppedError(_with_way_back(str(error), out)) from error
 
 
 def _with_way_back(sentence: str, out: Path) -> str:

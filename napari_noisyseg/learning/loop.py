@@ -191,6 +191,8 @@ class Loop:
             ) from error
         if self.best is not None:  # to be found out now, not when the training is over
             self.folder.read_best()
+        if not os.path.lexists(self.folder.config_path):
+            self.folder.write_config(settings_toml(self.config))
         self.folder.write_log(LOG_COLUMNS, self.rows)
 
     def _started(self) -> Started:
@@ -285,7 +287,7 @@ def run_training(
         if loop is None:
             loop = Loop(config, dataset, folder)
         loop.folder = folder
-        if saved is None or not os.path.lexists(folder.config_path):
+        if saved is None:
             try:
                 folder.write_config(settings_toml(loop.config))
                 folder.write_environment()

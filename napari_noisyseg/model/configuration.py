@@ -80,7 +80,7 @@ class TrainingConfig(BaseModel):
     clean_batch: int = _setting(8, "clean images per step", unit="images", ge=1, le=4096)
     optimizer: Literal["adamw", "sgd"] = _setting("adamw", "optimiser of the network")
     learning_rate: float = _setting(
-        2e-3, "size of an optimiser step at its highest", gt=0, le=10, allow_inf_nan=False
+        5e-3, "size of an optimiser step at its highest", gt=0, le=10, allow_inf_nan=False
     )
     schedule: Literal["cosine", "steps", "constant"] = _setting(
         "cosine",

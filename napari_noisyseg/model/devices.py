@@ -23,6 +23,8 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps") or (device.type != "cuda" and ":" in name):
+            raise RuntimeError("a device that networks are not tried on")
     except RuntimeError as error:
         raise UserError(
             f"device '{name[:60]}' is unknown: use auto, cpu, cuda, cuda:1 or mps"
@@ -43,7 +45,8 @@ def describe_device(device: torch.device) -> str:
         properties = torch.cuda.get_device_properties(device)
         return f"{device} ({properties.name}, {properties.total_memory / 2**30:.0f} GiB)"
     if device.type == "cpu":
-        return f"cpu ({torch.get_num_threads()} threads)"
+        threads = torch.get_num_threads()
+        return f"cpu ({threads} thread{'s' if threads > 1 else ''})"
     return str(device)
 
 

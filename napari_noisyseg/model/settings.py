@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from napari_noisyseg.annotation.folders import DataFolders
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.files import open_regular, shown, why
+from napari_noisyseg.files import open_regular, path_text, shown, why
 from napari_noisyseg.model.configuration import PRESETS, TrainingConfig
 
 LARGEST_FILE = 1 << 20
@@ -153,10 +153,11 @@ def settings_toml(config: TrainingConfig) -> str:
 
 
 def _add(container: Any, name: str, value: Any) -> None:
+    value = path_text(value) if isinstance(value, Path) else value
     if value is None:
         container.add(tomlkit.comment(f"{name} ="))
     else:
-        container.add(name, str(value) if isinstance(value, Path) else value)
+        container.add(name, value)
 
 
 def _explanation(field: FieldInfo) -> str:
@@ -183,8 +184,8 @@ def _limits(field: FieldInfo) -> str:
     words = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
     found = [
         words[bound].format(_number(getattr(item, bound)))
-        for item in field.metadata
         for bound in words
+        for item in field.metadata
         if getattr(item, bound, None) is not None
     ]
     return " ".join(found)

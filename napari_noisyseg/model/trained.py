@@ -101,8 +101,9 @@ class TrainedModel:
     ) -> TrainedModel:
         """Build the model that a file describes; a `UserError` if the file contradicts itself."""
         card = read_card(content, where)
-        network = build_network(card.spec)
-        network.load_state_dict(checked_state(content.get("network"), card.spec, where))
+        state = checked_state(content.get("network"), card.spec, where)
+        network = build_network(card.spec)  # as large as the tensors that are there, no larger
+        network.load_state_dict(state)
         return cls(card, network.to(device or torch.device("cpu")).eval())
 
     def probabilities(self, image: Pixels) -> NDArray[np.float32]:

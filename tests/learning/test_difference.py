@@ -64,15 +64,19 @@ def steps(network: nn.Module, noisy: Batch, clean: Batch, count: int) -> None:
 
 @pytest.mark.parametrize("logits", [1, 3])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_difference_is_close_on_a_fresh_and_on_a_trained_network(
-    seed: int, logits: int
-) -> None:
+def test_the_difference_is_close_on_a_fresh_network(seed: int, logits: int) -> None:
     noisy, clean = sample_batches(seed, 8)  # as many as a run's step takes
     network = build_network(NetworkSpec("unet", 16, 3, logits), seed)
     error, same_sign = error_and_agreement(network, noisy, clean)
     assert error < 2e-2
     assert same_sign >= 0.995
-    steps(network, noisy, clean, 8)
+
+
+@pytest.mark.parametrize("logits", [1, 3])
+def test_the_difference_is_close_on_a_trained_network(logits: int) -> None:
+    noisy, clean = sample_batches(2, 4)
+    network = build_network(NetworkSpec("unet", 16, 3, logits), 2)
+    steps(network, noisy, clean, 10)
     error, same_sign = error_and_agreement(network, noisy, clean)
     assert error < 1e-2
     assert same_sign >= 0.998

@@ -39,7 +39,6 @@ class Answer:
     seconds: float
 
 
-
 def disc(height: int = 24, width: int = 24, *, shift: int = 0) -> NDArray[np.bool_]:
     """Return a disc in the middle."""
     rows, columns = np.mgrid[:height, :width]
@@ -156,9 +155,7 @@ def _one_thread() -> None:
 
 
 @pytest.fixture
-def lab(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Lab:
+def lab(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A place to call command lines in."""
     monkeypatch.chdir(tmp_path)
     return Lab(tmp_path, capfd)

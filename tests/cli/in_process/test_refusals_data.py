@@ -102,7 +102,9 @@ def test_a_mask_without_an_image(lab: Any, role: str) -> None:
 def test_a_hundred_images_without_masks_are_not_all_named(lab: Any) -> None:
     data = lab.data()
     for number in range(100):
-        shutil.copy(data / "noisy_img" / "a0.png", data / "noisy_img" / f"{'long' * 20}{number}.png")
+        shutil.copy(
+            data / "noisy_img" / "a0.png", data / "noisy_img" / f"{'long' * 20}{number}.png"
+        )
     assert "more" in lab.refuse_training()
 
 

@@ -34,8 +34,13 @@ PLACES = [
     pytest.param("/dev/null/run", "/dev/null is a file", marks=posix),
     pytest.param("/proc/run", "/proc/run cannot be made", marks=posix),
     pytest.param("x" * 300, "name too long", marks=posix),
-    pytest.param("deep/" * 2000 + "run", "name too long", marks=posix),
 ]
+
+
+@posix
+def test_a_path_that_is_too_long(lab: Any) -> None:
+    data = lab.data()
+    lab.refuse("train", data, "--out", "deep/" * 1000 + "run", *lab.quick, names="name too long")
 
 
 @pytest.mark.parametrize(("out", "said"), PLACES)
@@ -63,13 +68,13 @@ def test_samples_cannot_be_made_there(lab: Any, out: str) -> None:
     lab.refuse("sample", out, names=(out[:20], "folder"))
 
 
-@pytest.mark.parametrize("out", ["full", ".", "data", "data/noisy_img"])
+@pytest.mark.parametrize("out", ["full", ".", "data"])
 def test_a_folder_that_is_not_empty_is_no_place_for_a_run(lab: Any, out: str) -> None:
     lab.data()
     lab.refuse("train", "data", "--out", out, *lab.quick, names=("is not empty", "--out"))
 
 
-@pytest.mark.parametrize("out", ["data/noisy_img/run", "data/clean_gt/a/b"])
+@pytest.mark.parametrize("out", ["data/noisy_img", "data/noisy_img/run", "data/clean_gt/a/b"])
 def test_a_run_among_images_would_spoil_the_data(lab: Any, out: str) -> None:
     lab.data()
     lab.refuse("train", "data", "--out", out, *lab.quick, names=(out, "--out"))
@@ -160,8 +165,8 @@ def test_a_run_is_resumed_with_its_own_data_only(
         for part in ("img", "gt"):
             (data / f"noisy_{part}" / "a1.png").unlink()
     elif change == "more":
-        for part in ("img", "gt"):
-            shutil.copy(data / f"test_{part}" / "c0.png", data / f"noisy_{part}" / "c0.png")
+        shutil.copy(data / "noisy_gt" / "a0.png", data / "noisy_gt" / "a9.png")
+        lab.save(data / "noisy_img" / "a9.png", lab.picture(9))
     else:
         for part in ("img", "gt"):
             (data / f"noisy_{part}" / "a1.png").rename(data / f"clean_{part}" / "a1.png")
