@@ -17,6 +17,9 @@ IGNORED = -1
 """Class index of pixels that are not annotated."""
 
 MOST_CLASSES = 256
+"""Most classes of one data set."""
+LARGEST_VALUE = 65535
+"""Largest value of a class: the largest that a mask in PNG can hold."""
 
 
 @dataclass(frozen=True)

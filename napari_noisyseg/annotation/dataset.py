@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from skimage.measure import label as components
 from skimage.measure import regionprops
 
-from napari_noisyseg.annotation.classes import Classes, present_values
+from napari_noisyseg.annotation.classes import LARGEST_VALUE, MOST_CLASSES, Classes, present_values
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.errors import UserError
+from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
 
 
@@ -80,11 +81,25 @@ class DataSet:
         """Number of classes, background included; at least 2."""
         return len(self.kinds.values)
 
+    def pixels(self, example: Example) -> Pixels:
+        """Picture of an example, read again; `StoppedError` where it has changed since `survey`."""
+        with _as_surveyed():
+            image = example.read_image()
+        found, known = image.shape, self.facts[example].shape
+        if (found[0], *found[2:]) != known or found[1] != self.channels:
+            raise _changed(example.origin)
+        return image
+
     def class_indices(self, example: Example) -> NDArray[np.int16]:
         """Annotation of an example as class indices, (pages, height, width), -1 not annotated."""
         if example.read_label is None:
             raise ValueError(f"{example.title} has no annotation")
-        return self.kinds.indices(example.read_label(), example.label_origin)
+        with _as_surveyed():
+            labels = example.read_label()
+            indices = self.kinds.indices(labels, example.label_origin)
+        if indices.shape != self.facts[example].shape:
+            raise _changed(example.label_origin)
+        return indices
 
     def statistics(self, examples: Iterable[Example]) -> tuple[list[float], list[float]]:
         """Mean and standard deviation per channel over the examples' pictures, each counted once."""
@@ -142,6 +157,7 @@ def survey(
 
     judges = by_role[Role.CLEAN] or by_role[Role.NOISY]
     kinds = Classes.of([found_values[e] for e in judges if e in found_values], ignore_value)
+    _refuse_odd_values(kinds, judges, found_values)
     _refuse_single_class(by_role, found_values)
     for example, present in found_values.items():
         kinds.check(present, example.label_origin)
@@ -156,6 +172,23 @@ def survey(
         facts=facts,
         object_sizes=tuple(object_sizes),
         notices=(*_leaks(by_role, facts), *notices),
+    )
+
+
+@contextmanager
+def _as_surveyed() -> Iterator[None]:
+    """Turn the refusal of a file that was good before into what stops the work."""
+    try:
+        yield
+    except UserError as error:
+        raise StoppedError(
+            f"{str(error).rstrip('.')} (it was good when the training began)"
+        ) from error
+
+
+def _changed(origin: str) -> StoppedError:
+    return StoppedError(
+        f"'{shown(origin)}' has changed since the training began: put it back as it was"
     )
 
 
@@ -223,6 +256,25 @@ def _object_sizes(labels: Labels, ignore_value: int | None) -> list[float]:
         found = regionprops(components(objects))
         sizes += [float(np.sqrt(4 / np.pi * r.area)) / side for r in found if r.area >= 4]
     return sizes
+
+
+def _refuse_odd_values(
+    kinds: Classes, judges: Sequence[Example], found: dict[Example, frozenset[int]]
+) -> None:
+    """Refuse more classes than a network has outputs, and values that no mask can be saved with."""
+    if len(kinds.values) > MOST_CLASSES:
+        raise UserError(
+            f"the {judges[0].role} masks (e.g. '{shown(judges[0].label_origin)}') hold "
+            f"{len(kinds.values)} different values, but {MOST_CLASSES} classes are the most: save "
+            f"one small number per class, not one per object"
+        )
+    for example in judges:
+        if odd := [v for v in found.get(example, ()) if not 0 <= v <= LARGEST_VALUE]:
+            raise UserError(
+                f"mask '{shown(example.label_origin)}' holds the value {odd[0]}, but classes are "
+                f"numbers from 0 to {LARGEST_VALUE}: correct it, or name the value of pixels that "
+                f"are not annotated as ignore_value"
+            )
 
 
 def _refuse_single_class(

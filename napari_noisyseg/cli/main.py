@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from napari_noisyseg import __version__
 from napari_noisyseg.cli.arguments import refuse_unknown_command, refuse_unknown_words
 from napari_noisyseg.cli.console import Console, keep_standard_descriptors, quiet_exit
+from napari_noisyseg.cli.memory import ADVICE, memory_ran_out
 from napari_noisyseg.errors import StoppedError, UserError
 
 DESCRIPTION = """\
@@ -111,8 +112,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = 130
     except BrokenPipeError:
         status = 1
-    except Exception:  # noqa: BLE001 - the last resort; the traceback is printed
-        console.traceback()
+    except Exception as error:  # noqa: BLE001 - the last resort; the traceback is printed
+        if memory_ran_out(error):
+            console.error(ADVICE)
+        else:
+            console.traceback()
         status = 1
     return quiet_exit(status)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.cli.arguments import file_path, whole_number
 from napari_noisyseg.cli.console import Console
+from napari_noisyseg.cli.memory import ADVICE, memory_ran_out
 from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
@@ -60,7 +61,9 @@ def add_parser(commands: Any) -> None:
         metavar="NAME",
         help="trust (default), paper, image, plain, clean, finetune or joint",
     )
-    choice.add_argument("--network", metavar="NAME", help="unet (default), residual-unet, segresnet or paper-unet")
+    choice.add_argument(
+        "--network", metavar="NAME", help="unet (default), residual-unet, segresnet or paper-unet"
+    )
     choice.add_argument(
         "--epochs", type=whole_number, metavar="N", help="passes over the noisy images; default: 30"
     )
@@ -130,6 +133,10 @@ def _train(
         raise
     except StoppedError as error:
         raise StoppedError(_with_way_back(str(error), out)) from error
+    except Exception as error:
+        if not memory_ran_out(error):
+            raise
+        raise StoppedError(_with_way_back(ADVICE, out)) from error
 
 
 def _with_way_back(sentence: str, out: Path) -> str:

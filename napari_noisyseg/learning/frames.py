@@ -79,7 +79,7 @@ class Frames:
 
     def _load(self, example: Example, wanted: tuple[Example, int | None]) -> None:
         """Decode a file once for all its pages, as far as they fit."""
-        pixels = example.read_image()
+        pixels = self.dataset.pixels(example)
         indices = self.dataset.class_indices(example)
         for page in self._pages(example):
             key = (example, page)

@@ -127,9 +127,10 @@ class Learner:
         if self.config.precision != "float32":
             self._use_forward_mode()
             return "half precision: trust is measured in forward mode"
-        noisy = self._streams[NOISY_STREAM].draw(0)
-        clean = self._streams[CLEAN_STREAM].draw(0)
-        agree, error = tangents_agree(self.network, noisy, clean)
+        with memory_advice(self._advice):
+            noisy = self._streams[NOISY_STREAM].draw(0)
+            clean = self._streams[CLEAN_STREAM].draw(0)
+            agree, error = tangents_agree(self.network, noisy, clean)
         if agree:
             return f"difference and forward mode agree to {error:.1%}: trust uses the difference"
         self._use_forward_mode()
@@ -194,7 +195,8 @@ class Learner:
         side = "crop" if self.card.sampling == "crop" else "size"
         return (
             f"lower noisy_batch and clean_batch (now {config.noisy_batch} and "
-            f"{config.clean_batch}), {side} (now {self.card.side}) or width (now {config.width})"
+            f"{config.clean_batch}), {side} (now {self.card.side}) or width (now {config.width}) in a "
+            f"new run, or free some memory"
         )
 
     def _checked_moments(self, saved: Any) -> Any:

@@ -65,7 +65,7 @@ def measure_examples(
     """Measure a model on examples, at the images' own size, all measures of `measures`."""
     table = MeasureTable()
     for example in examples:
-        chances = model.probabilities(example.read_image())
+        chances = model.probabilities(dataset.pixels(example))
         add_measures(
             table,
             example.title,

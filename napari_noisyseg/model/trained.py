@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from napari_noisyseg.annotation.classes import LARGEST_VALUE
 from napari_noisyseg.annotation.examples import Pixels
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
@@ -22,9 +23,10 @@ from napari_noisyseg.model.preparation import Preparation, resize_linear
 PAGES_AT_ONCE = 8
 
 # What float32, in which images are z-scored, can hold.
-Mean = Annotated[float, Field(ge=-3e38, le=3e38, allow_inf_nan=False)]
-Deviation = Annotated[float, Field(ge=1e-30, le=3e38, allow_inf_nan=False)]
-ClassValue = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+LARGEST = 3.4028235e38
+Mean = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+Deviation = Annotated[float, Field(ge=1e-30, le=LARGEST, allow_inf_nan=False)]
+ClassValue = Annotated[int, Field(ge=0, le=LARGEST_VALUE)]
 
 
 class ModelCard(BaseModel):

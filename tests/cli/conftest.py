@@ -21,6 +21,11 @@ from PIL import Image
 
 from napari_noisyseg.model.checkpoints import read_checkpoint
 
+SHORT = [
+    *("--size", "16", "--epochs", "2", "--set", "width=4", "--set", "shortest_epoch=4"),
+    *("--set", "noisy_batch=2", "--set", "clean_batch=2"),
+]
+
 
 def write_data(folder: Path, noisy: int = 5, clean: int = 3, test: int = 1, side: int = 24) -> Path:
     """Write discs that are annotated as squares (noisy) and as discs (clean and test)."""
@@ -175,9 +180,21 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def validated_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Enough clean images that some are held out for validation."""
-    return write_data(tmp_path_factory.mktemp("many") / "data", clean=20)
+def short() -> list[str]:
+    """Flags of a training of eight steps."""
+    return SHORT
+
+
+@pytest.fixture(scope="session")
+def words(data: Path) -> list[str]:
+    """Words of a short training of few images, to which ``--out`` is still to be added."""
+    return ["train", str(data), *SHORT]
+
+
+@pytest.fixture(scope="session")
+def validated_words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Words of a short training of so many images that some are held out for validation."""
+    return ["train", str(write_data(tmp_path_factory.mktemp("many") / "data", clean=20)), *SHORT]
 
 
 @pytest.fixture(scope="session")

@@ -28,10 +28,6 @@ import pty
 import struct
 import termios
 
-SHORT = [
-    *("--size", "16", "--epochs", "3", "--set", "width=4", "--set", "shortest_epoch=6"),
-    *("--set", "noisy_batch=2", "--set", "clean_batch=2"),
-]
 BAR = re.compile(r"tr\S* .*loss ")
 TOKEN = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r|\n|[^\x1b\r\n]")
 
@@ -104,26 +100,26 @@ def terminal() -> Iterator[Terminal]:
 
 
 def assert_finished(run: Path) -> None:
-    assert json.loads((run / "metrics.json").read_text())["epochs"] == 3
+    assert json.loads((run / "metrics.json").read_text())["epochs"] == 2
     assert len(list((run / "weights").iterdir())) == 5
     assert not (run / "lock.json").exists()
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"], ["--quiet"]], ids=["text", "json", "quiet"])
 def test_a_full_disk_behind_standard_output_stops_nothing(
-    launcher: Any, tmp_path: Path, data: Path, flags: list[str]
+    launcher: Any, tmp_path: Path, words: list[str], flags: list[str]
 ) -> None:
-    words = ["train", data, *SHORT, *flags, "--out", tmp_path / "run"]
+    words = [*words, *flags, "--out", tmp_path / "run"]
     launcher.run(*words, folder=tmp_path, out=Path("/dev/full"))
     assert_finished(tmp_path / "run")
 
 
 def test_a_reader_that_leaves_after_the_first_line_stops_nothing(
-    launcher: Any, tmp_path: Path, data: Path
+    launcher: Any, tmp_path: Path, words: list[str]
 ) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    words = ["train", data, *SHORT, "--out", tmp_path / "run"]
+    words = [*words, "--out", tmp_path / "run"]
     process = launcher.start(*words, folder=tmp_path, out=pipe)
     with open(pipe) as reader:
         assert reader.readline().startswith("trust: 5 noisy and 3 clean images")
@@ -133,9 +129,9 @@ def test_a_reader_that_leaves_after_the_first_line_stops_nothing(
 
 
 def test_the_installed_command_runs_with_everything_closed(
-    command_line: str, tmp_path: Path, data: Path
+    command_line: str, tmp_path: Path, words: list[str]
 ) -> None:
-    words = shlex.join(map(str, [command_line, "train", data, *SHORT, "--out", tmp_path / "run"]))
+    words = shlex.join(map(str, [command_line, *words, "--out", tmp_path / "run"]))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(["sh", "-c", f"exec {words} <&- >&- 2>&-"], env=environment)
     assert done.returncode == 0
@@ -143,11 +139,11 @@ def test_the_installed_command_runs_with_everything_closed(
 
 
 def test_a_terminal_that_is_closed_under_nohup_stops_nothing(
-    launcher: Any, tmp_path: Path, data: Path, terminal: Terminal
+    launcher: Any, tmp_path: Path, words: list[str], terminal: Terminal
 ) -> None:
-    words = ["train", data, *SHORT, "--out", tmp_path / "run"]
+    words = [*words, "--out", tmp_path / "run"]
     process = launcher.start(*words, folder=tmp_path, out=terminal.path, ignored=["SIGHUP"])
-    terminal.shows("epoch 1/3")
+    terminal.shows("epoch 1/2")
     terminal.close()
     assert process.wait() == 0
     assert_finished(tmp_path / "run")
@@ -158,25 +154,25 @@ def test_a_terminal_that_is_closed_stops_the_run_and_it_can_go_on(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
     terminal: Terminal,
 ) -> None:
-    words = ["train", data, *SHORT, "--out", tmp_path / "run"]
+    words = [*words, "--out", tmp_path / "run"]
     process = launcher.start(*words, folder=tmp_path, out=terminal.path)
-    terminal.shows("epoch 1/3")
+    terminal.shows("epoch 1/2")
     terminal.close()  # the system sends SIGHUP
     assert process.wait() == 128 + signal.SIGHUP
     assert not (tmp_path / "run" / "metrics.json").exists()
     launcher.run(*words, "--resume", folder=tmp_path)
-    assert_same_run(unbroken("train", data, *SHORT), tmp_path / "run")
+    assert_same_run(unbroken(*words), tmp_path / "run")
 
 
 @pytest.mark.parametrize("columns", [80, 50])
 def test_the_bar_shows_loss_dice_speed_and_time_left_in_one_line(
-    launcher: Any, tmp_path: Path, data: Path, columns: int
+    launcher: Any, tmp_path: Path, words: list[str], columns: int
 ) -> None:
     terminal = Terminal(columns)
-    words = ["train", data, *SHORT, "--out", tmp_path / "run"]
+    words = [*words, "--out", tmp_path / "run"]
     kind = {"TERM": "xterm-256color", "COLUMNS": str(columns)}
     process = launcher.start(*words, folder=tmp_path, out=terminal.path, environment=kind)
     assert process.wait() == 0
@@ -186,11 +182,11 @@ def test_the_bar_shows_loss_dice_speed_and_time_left_in_one_line(
     assert all(len(bars) <= 1 for bars in drawn), terminal.text
     last_bar = [bars[0] for bars in drawn if bars][-1]
     if columns == 80:
-        figures = r"18/18 loss \d\.\d{3} \+ \d\.\d{3}  Dice \d\.\d{3}  \d+ images/s \d\d:\d\d"
+        figures = r"8/8 loss \d\.\d{3} \+ \d\.\d{3}  Dice \d\.\d{3}  \d+ images/s \d\d:\d\d"
         assert re.fullmatch(rf"training ━+ {figures}", last_bar), last_bar
     # What remains is the lines, in full, and the cursor; the bar is gone.
     last = "".join(line.ljust(columns) for line in screens[-1])
-    assert len(re.findall(r"epoch \d/3  noisy loss", last)) == 3
+    assert len(re.findall(r"epoch \d/2  noisy loss", last)) == 2
     assert "done: model, weight maps and measures are in" in last
     assert "━" not in last
     assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l")
@@ -200,13 +196,13 @@ def test_the_bar_shows_loss_dice_speed_and_time_left_in_one_line(
     "environment", [{"TERM": "dumb"}, {"NO_COLOR": "1", "TERM": "xterm-256color"}], ids=str
 )
 def test_a_dumb_terminal_gets_lines_and_one_without_colours_no_colours(
-    launcher: Any, tmp_path: Path, data: Path, terminal: Terminal, environment: dict[str, str]
+    launcher: Any, tmp_path: Path, words: list[str], terminal: Terminal, environment: dict[str, str]
 ) -> None:
-    words = ["train", data, *SHORT, "--out", tmp_path / "run"]
+    words = [*words, "--out", tmp_path / "run"]
     process = launcher.start(*words, folder=tmp_path, out=terminal.path, environment=environment)
     assert process.wait() == 0
     terminal.close()
-    assert sum(line.startswith("epoch ") for line in list(terminal.screens())[-1]) == 3
+    assert sum(line.startswith("epoch ") for line in list(terminal.screens())[-1]) == 2
     if environment["TERM"] == "dumb":
         assert "\x1b" not in terminal.text
     else:
@@ -232,12 +228,12 @@ assert list(config.data.folder.iterdir()), config.data
 
 
 def test_names_that_a_locale_cannot_say_are_trained_and_written_down(
-    command_line: str, tmp_path: Path, data: Path
+    command_line: str, tmp_path: Path, short: list[str], data: Path
 ) -> None:
     folder = copy_with_name(data, tmp_path, "données 数据")
     locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     environment = {**os.environ, **locale, "OMP_NUM_THREADS": "1"}
-    command = [command_line, "train", folder, *SHORT, "--out", folder / "run"]
+    command = [command_line, "train", folder, *short, "--out", folder / "run"]
     done = subprocess.run(command, capture_output=True, env=environment)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout.isascii()
@@ -249,10 +245,10 @@ def test_names_that_a_locale_cannot_say_are_trained_and_written_down(
 
 
 def test_names_that_are_no_text_are_trained_and_resumed(
-    launcher: Any, tmp_path: Path, data: Path
+    launcher: Any, tmp_path: Path, short: list[str], data: Path
 ) -> None:
     folder = copy_with_name(data, tmp_path, os.fsdecode(b"donn\xe9es"))
-    words = ["train", *SHORT, "--out", folder / "run"]
+    words = ["train", *short, "--out", folder / "run"]
     fate = {"when": "before", "file": "metrics.json", "time": 1, "signals": ["SIGKILL"]}
     process = launcher.start(*words, folder, folder=tmp_path, fate=fate)
     assert process.wait() == -signal.SIGKILL

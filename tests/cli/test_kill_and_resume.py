@@ -20,10 +20,6 @@ from napari_noisyseg.files import TEMPORARY_NAME
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork or kill")
 
-SHORT = [
-    *("--size", "16", "--epochs", "2", "--set", "width=4", "--set", "shortest_epoch=3"),
-    *("--set", "noisy_batch=2", "--set", "clean_batch=2"),
-]
 EVERY_STEP = ["--set", "checkpoint_minutes=1e-9"]
 """A checkpoint after each step, so that runs are resumed in the middle of epochs."""
 
@@ -83,10 +79,9 @@ def test_killed_at_each_write_in_turn_it_ends_like_an_unbroken_run(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
     moments: list[tuple[str, str, int]],
 ) -> None:
-    words = ["train", data, *SHORT]
     kill_in_turn(launcher, words, tmp_path / "run", moments)
     assert_same_run(unbroken(*words), tmp_path / "run")
     assert not [p for p in (tmp_path / "run").rglob("*") if TEMPORARY_NAME.fullmatch(p.name)]
@@ -99,14 +94,20 @@ def test_every_method_goes_on_bit_for_bit_with_and_without_validation(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
-    validated_data: Path,
+    words: list[str],
+    validated_words: list[str],
     method: str,
     validated: bool,
 ) -> None:
     optimiser = ["--set", "optimizer=sgd", "--set", "schedule=steps"] if method == "paper" else []
-    source = validated_data if validated else data
-    words = ["train", source, *SHORT, *EVERY_STEP, "--method", method, *optimiser]
+    words = [
+        *(validated_words if validated else words),
+        *EVERY_STEP,
+        "--method",
+        method,
+        *optimiser,
+    ]
+    words += ["--set", "shortest_epoch=3"]
     kill_in_turn(launcher, words, tmp_path / "run", WORST)
     assert_same_run(unbroken(*words), tmp_path / "run")
 
@@ -116,9 +117,8 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
     unbroken: Callable[..., Path],
     differences: Callable[[Path, Path], list[str]],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
 ) -> None:
-    words = ["train", data, *SHORT]
     for seed in ("0", "1"):
         launcher.run(*words, "--seed", seed, "--out", tmp_path / seed, folder=tmp_path)
     assert not differences(unbroken(*words), tmp_path / "0")
@@ -126,9 +126,8 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(
 
 
 def test_checkpoints_within_an_epoch_change_nothing(
-    unbroken: Callable[..., Path], differences: Callable[[Path, Path], list[str]], data: Path
+    unbroken: Callable[..., Path], differences: Callable[[Path, Path], list[str]], words: list[str]
 ) -> None:
-    words = ["train", data, *SHORT]
     found = differences(unbroken(*words), unbroken(*words, *EVERY_STEP))
     assert [place for place in found if "config.toml" not in place] == []
 
@@ -138,9 +137,8 @@ def test_resuming_a_finished_run_changes_nothing(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
 ) -> None:
-    words = ["train", data, *SHORT]
     run = tmp_path / "run"
     shutil.copytree(unbroken(*words), run)
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
@@ -154,9 +152,9 @@ def test_resuming_needs_the_run_only(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
 ) -> None:
-    words = ["train", data, *SHORT, "--seed", "5", "--method", "joint"]
+    words = [*words, "--seed", "5", "--method", "joint"]
     run = tmp_path / "runs" / "one"
     fate = {"when": "after", "file": "checkpoint.pt", "time": 2, "signals": ["SIGKILL"]}
     assert launcher.start(*words, "--out", run, folder=tmp_path, fate=fate).wait() == -9
@@ -169,9 +167,8 @@ def test_the_installed_command_is_killed_and_goes_on_bit_for_bit(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
 ) -> None:
-    words = ["train", data, *SHORT]
     command = [command_line, *words, "--out", tmp_path / "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -209,10 +206,10 @@ def test_killed_at_random_it_ends_like_an_unbroken_run(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
     seed: int,
 ) -> None:
-    words = ["train", data, *SHORT, *EVERY_STEP]
+    words = [*words, *EVERY_STEP]
     assert kill_at_random(launcher, words, tmp_path / "run", seed, times=5, longest=0.8) > 0
     assert_same_run(unbroken(*words), tmp_path / "run")
 
@@ -226,10 +223,10 @@ def test_killed_at_random_many_times_every_method_ends_like_an_unbroken_run(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    validated_data: Path,
+    validated_words: list[str],
     method: str,
 ) -> None:
-    words = ["train", validated_data, *SHORT, "--method", method, "--epochs", "4"]
+    words = [*validated_words, "--method", method, "--epochs", "4"]
     for seed in range(4):
         run = tmp_path / str(seed)
         kill_at_random(launcher, [*words, *EVERY_STEP], run, seed, times=25, longest=1.2)

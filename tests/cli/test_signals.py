@@ -23,7 +23,7 @@ from napari_noisyseg.model.checkpoints import read_checkpoint
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
 LONG_EPOCH = [
-    *("--size", "16", "--epochs", "2", "--set", "width=4", "--set", "shortest_epoch=12"),
+    *("--size", "16", "--epochs", "1", "--set", "width=4", "--set", "shortest_epoch=12"),
     *("--set", "noisy_batch=2", "--set", "clean_batch=2"),
 ]
 WAY_BACK = "resume by napari-noisyseg "
@@ -47,7 +47,7 @@ def test_in_mid_epoch_the_step_is_finished_and_saved_and_the_way_back_works(
 ) -> None:
     run = tmp_path / "a run's folder"
     process = launcher.start("train", data, *LONG_EPOCH, "--json", "--out", run, folder=tmp_path)
-    process.says(r'"StepDone", "step": [4-9]\b')
+    process.says(r'"StepDone", "step": [3-7]\b')
     process.send(getattr(signal, name))
     assert process.wait() == status
     assert f"stopped by {name}; everything is saved: " in process.sentence
@@ -77,18 +77,18 @@ def test_a_second_interrupt_leaves_at_once_and_every_file_is_whole(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
     fate: dict[str, Any],
 ) -> None:
     run = tmp_path / "run"
-    words = ["train", data, *LONG_EPOCH, "--out", run]
+    words = [*words, "--out", run]
     process = launcher.start(*words, folder=tmp_path, fate=fate)
     assert process.wait() == 130
     assert process.err.read_text() == ""
     assert read_checkpoint(run / "checkpoint.pt")["step"] == 0  # the one that was there before
     assert read_checkpoint(run / "best.pt", kind="model")
     launcher.run(*words, "--resume", folder=tmp_path)
-    assert_same_run(unbroken("train", data, *LONG_EPOCH), run)
+    assert_same_run(unbroken(*words), run)
 
 
 @pytest.mark.parametrize(
@@ -101,28 +101,30 @@ def test_before_the_training_began_it_says_so_and_can_be_started_again(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
-    data: Path,
+    words: list[str],
     when: str,
     file: str,
 ) -> None:
     run = tmp_path / "run"
-    words = ["train", data, *LONG_EPOCH, "--out", run]
+    words = [*words, "--out", run]
     process = launcher.start(*words, folder=tmp_path, fate=fated(when, file, 1, "SIGTERM"))
     assert process.wait() == 143
     assert "stopped by SIGTERM before the training began" in process.sentence
     assert run.exists() == (when == "before")
     if when == "before":
         go_on(launcher, process.sentence, tmp_path)
-        assert_same_run(unbroken("train", data, *LONG_EPOCH), run)
+        assert_same_run(unbroken(*words), run)
 
 
 def test_a_resumed_run_that_is_stopped_while_it_reads_can_still_be_resumed(
-    launcher: Any, tmp_path: Path, data: Path, unbroken: Callable[..., Path]
+    launcher: Any, tmp_path: Path, words: list[str], data: Path, unbroken: Callable[..., Path]
 ) -> None:
     run = tmp_path / "run"
-    shutil.copytree(unbroken("train", data, *LONG_EPOCH), run)
-    words = ["train", data, "--resume", "--out", run]
-    process = launcher.start(*words, folder=tmp_path, fate=fated("open", "noisy3.png", 1, "SIGINT"))
+    shutil.copytree(unbroken(*words), run)
+    resume = ["train", data, "--resume", "--out", run]
+    process = launcher.start(
+        *resume, folder=tmp_path, fate=fated("open", "noisy3.png", 1, "SIGINT")
+    )
     assert process.wait() == 130
     go_on(launcher, process.sentence, tmp_path)
 
@@ -135,33 +137,34 @@ def test_in_the_final_stage_it_stops_and_the_way_back_finishes(
     unbroken: Callable[..., Path],
     assert_same_run: Callable[[Path, Path], None],
     tmp_path: Path,
+    words: list[str],
     data: Path,
     when: str,
     file: str,
 ) -> None:
     run = tmp_path / "run"
-    shutil.copytree(unbroken("train", data, *LONG_EPOCH), run)
+    shutil.copytree(unbroken(*words), run)
     shutil.rmtree(run / "weights")
     (run / "metrics.json").unlink()
-    words = ["train", data, "--resume", "--out", run]
+    resume = ["train", data, "--resume", "--out", run]
     names = ["SIGTERM"] if when != "half" else ["SIGKILL"]
-    process = launcher.start(*words, folder=tmp_path, fate=fated(when, file, 1, *names))
+    process = launcher.start(*resume, folder=tmp_path, fate=fated(when, file, 1, *names))
     if when == "half":
         assert process.wait() == -signal.SIGKILL
-        launcher.run(*words, folder=tmp_path)
+        launcher.run(*resume, folder=tmp_path)
     else:
         status = process.wait()
         assert status in (0, 143)  # 0: with the last map the work was done
         if status == 143:
             go_on(launcher, process.sentence, tmp_path)
-    assert_same_run(unbroken("train", data, *LONG_EPOCH), run)
+    assert_same_run(unbroken(*words), run)
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGINT"])
 def test_a_signal_that_the_parent_had_it_ignore_stays_ignored(
-    launcher: Any, tmp_path: Path, data: Path, name: str
+    launcher: Any, tmp_path: Path, words: list[str], name: str
 ) -> None:
-    words = ["train", data, *LONG_EPOCH, "--out", tmp_path / "run"]
+    words = [*words, "--out", tmp_path / "run"]
     fate = fated("before", "checkpoint.pt", 2, name, name)
     launcher.run(*words, folder=tmp_path, ignored=[name], fate=fate)
 
@@ -189,10 +192,10 @@ sys.exit(main(sys.argv[1:]))
     ],
 )
 def test_while_the_program_is_loaded_a_signal_gives_one_line(
-    tmp_path: Path, data: Path, module: str, name: str, status: int
+    tmp_path: Path, words: list[str], module: str, name: str, status: int
 ) -> None:
     code = SIGNAL_AT_IMPORT.format(module=module, signal=name)
-    command = [sys.executable, "-c", code, "train", data, *LONG_EPOCH, "--out", tmp_path / "run"]
+    command = [sys.executable, "-c", code, *words, "--out", tmp_path / "run"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=100)
     assert done.returncode == status, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
@@ -214,9 +217,11 @@ def test_the_handlers_are_put_back(
     assert handlers() == before
 
 
-def test_it_trains_in_a_thread_without_touching_the_handlers(tmp_path: Path, data: Path) -> None:
+def test_it_trains_in_a_thread_without_touching_the_handlers(
+    tmp_path: Path, words: list[str]
+) -> None:
     before = handlers()
-    words = ["train", str(data), *LONG_EPOCH, "--epochs", "1", "--out", str(tmp_path / "run")]
+    words = [*words, "--epochs", "1", "--out", str(tmp_path / "run")]
     statuses: list[int] = []
     seen: list[list[Any]] = []
     thread = threading.Thread(target=lambda: statuses.append(main(words)))
@@ -229,9 +234,9 @@ def test_it_trains_in_a_thread_without_touching_the_handlers(tmp_path: Path, dat
 
 
 def test_predict_stops_between_images_and_goes_on_with_overwrite(
-    launcher: Any, unbroken: Callable[..., Path], tmp_path: Path, data: Path
+    launcher: Any, unbroken: Callable[..., Path], tmp_path: Path, words: list[str], data: Path
 ) -> None:
-    run, images = unbroken("train", data, *LONG_EPOCH), data / "noisy_img"
+    run, images = unbroken(*words), data / "noisy_img"
     words = ["predict", run, images, "--gt", data / "noisy_gt", "--out", tmp_path / "out"]
     fate = fated("before", "noisy2.tif", 1, "SIGTERM")
     process = launcher.start(*words, folder=tmp_path, fate=fate)
@@ -244,9 +249,9 @@ def test_predict_stops_between_images_and_goes_on_with_overwrite(
 
 
 def test_predict_killed_or_interrupted_twice_leaves_whole_files_only(
-    launcher: Any, unbroken: Callable[..., Path], tmp_path: Path, data: Path
+    launcher: Any, unbroken: Callable[..., Path], tmp_path: Path, words: list[str], data: Path
 ) -> None:
-    run, images = unbroken("train", data, *LONG_EPOCH), data / "noisy_img"
+    run, images = unbroken(*words), data / "noisy_img"
     words = ["predict", run, images, "--gt", data / "noisy_gt", "--overwrite", "--out"]
     launcher.run(*words, tmp_path / "whole", folder=tmp_path)
     whole = {p.name: p.read_bytes() for p in (tmp_path / "whole").iterdir()}
@@ -264,9 +269,9 @@ def test_predict_killed_or_interrupted_twice_leaves_whole_files_only(
 
 
 def test_a_signal_with_the_last_image_still_gives_the_measures(
-    launcher: Any, unbroken: Callable[..., Path], tmp_path: Path, data: Path
+    launcher: Any, unbroken: Callable[..., Path], tmp_path: Path, words: list[str], data: Path
 ) -> None:
-    run, images = unbroken("train", data, *LONG_EPOCH), data / "noisy_img"
+    run, images = unbroken(*words), data / "noisy_img"
     words = ["predict", run, images, "--gt", data / "noisy_gt", "--out", tmp_path / "out"]
     fate = fated("before", "noisy4_mask.png", 1, "SIGINT")
     launcher.run(*words, folder=tmp_path, fate=fate)

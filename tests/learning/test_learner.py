@@ -16,6 +16,7 @@ from napari_noisyseg.annotation.arrays import examples_from_arrays
 from napari_noisyseg.annotation.dataset import survey
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.learning import learner as learner_module
 from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.model.configuration import METHODS, TrainingConfig
@@ -76,6 +77,30 @@ def test_the_same_seed_gives_bit_identical_parameters_twice(method: str) -> None
     for one, other in zip(found[0], found[1], strict=True):
         assert torch.equal(one, other)
     assert not torch.equal(found[0][0], found[2][0])
+
+
+def test_what_a_network_draws_at_random_depends_on_seed_and_step_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    masks: list[torch.Tensor] = []
+
+    def with_dropout(spec: Any, seed: int) -> torch.nn.Module:
+        torch.manual_seed(seed)
+        network = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Conv2d(1, 1, 3, padding=1))
+        network[0].register_forward_hook(lambda *call: masks.append(call[2].detach() == 0))
+        return network
+
+    monkeypatch.setattr(learner_module, "build_network", with_dropout)
+    found = []
+    for start in (1, 2):
+        learner = learner_of(method="plain")
+        torch.manual_seed(start)
+        for _ in range(2):
+            learner.take_step()
+        found.append(parameters(learner))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(masks[0], masks[2])
+    assert not torch.equal(masks[0], masks[1])
 
 
 def test_a_step_leaves_the_global_random_generator_alone() -> None:

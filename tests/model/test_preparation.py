@@ -92,10 +92,9 @@ def test_a_picture_keeps_its_place_through_resizing_and_back(spatial: tuple[int,
 
 @pytest.mark.parametrize("spatial", [(64, 64), (16, 64, 64)])
 def test_shrinking_smooths_so_that_fine_texture_does_not_alias(spatial: tuple[int, ...]) -> None:
-    checks = (torch.arange(64)[:, None] + torch.arange(64)) % 2
-    image = checks.float().expand(1, 1, *spatial).contiguous()
-    small = resize_linear(image, (16,) * len(spatial))
-    assert float((small - 0.5).abs().max()) < 0.1
+    noise = torch.randn(1, 1, *spatial, generator=torch.Generator().manual_seed(0))
+    small = resize_linear(noise, (16,) * len(spatial))
+    assert float(small.std()) < 0.3  # each value is the mean of 16 pixels or more
 
 
 def test_arrays_are_taken_over_without_a_copy_where_that_can_be() -> None:

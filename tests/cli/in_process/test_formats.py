@@ -269,6 +269,15 @@ def test_stacks_with_a_mask_for_each_page(lab: Any, dimensions: str) -> None:
     assert answer.err == ""
 
 
+@pytest.mark.parametrize("scale", [3.4e38 / 255, 1e-40, 0.0])
+def test_pixel_values_of_any_size(lab: Any, scale: float) -> None:
+    def scaled(pixels: Any) -> Any:
+        return (pixels * np.float64(scale)).astype(np.float32)
+
+    restore(lab.data(test=1), "img", (as_tiff(), scaled))
+    check(lab)
+
+
 def test_a_photograph_turned_by_its_exif_note(lab: Any) -> None:
     data = lab.data(test=1)
     (data / "noisy_img" / "a0.png").unlink()

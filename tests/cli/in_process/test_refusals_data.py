@@ -173,6 +173,20 @@ def test_masks_in_which_nothing_is_annotated(lab: Any) -> None:
     lab.refuse_training("data", "--set", "ignore_value=255", names=("no annotated pixel",))
 
 
+def test_masks_that_number_every_object(lab: Any) -> None:
+    for number, path in enumerate(sorted((lab.data() / "clean_gt").iterdir())):
+        lab.save(path, (np.arange(576).reshape(24, 24) % 150 + 150 * number).astype(np.uint16))
+    lab.refuse_training(names=("clean_gt/b0.png", "300 different values", "not one per object"))
+
+
+@pytest.mark.parametrize("value", [-1, 65536, 2**31 - 1])
+def test_class_values_that_no_mask_can_be_saved_with(lab: Any, value: int) -> None:
+    for path in (lab.data() / "clean_gt").iterdir():
+        path.unlink()
+        lab.save(path.with_suffix(".tif"), np.where(lab.disc(), value, 0).astype(np.int32))
+    lab.refuse_training(names=("clean_gt/b0.tif", str(value), "ignore_value"))
+
+
 def test_a_photograph_in_the_place_of_a_mask(lab: Any) -> None:
     lab.save(lab.data() / "clean_gt" / "b0.png", lab.picture(1, channels=3))
     lab.refuse_training(names=("clean_gt/b0.png", "not a mask"))

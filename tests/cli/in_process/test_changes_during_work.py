@@ -1,0 +1,87 @@
+"""Images that vanish or change while a training reads them: it stops, says so, and can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_noisyseg.cli import progress
+from napari_noisyseg.learning.events import Event, StepDone
+
+STREAMED = (
+    *("--crop", "16", "--epochs", "1", "--method", "joint", "--device", "cpu", "--set", "memory=1"),
+    *("--set", "width=4", "--set", "shortest_epoch=6", "--set", "noisy_batch=1"),
+    *("--set", "clean_batch=1", "--set", "checkpoint_minutes=0.000001"),
+)
+"""Flags of a training that reads its images again and again."""
+
+
+@pytest.fixture
+def data(lab: Any) -> Path:
+    """Images of which only one fits into the memory that is allowed."""
+    folder: Path = lab.data(noisy=4, clean=2, test=1, side=600)
+    return folder
+
+
+def each(folder: Path, change: Callable[[Path], object]) -> None:
+    for path in sorted(folder.iterdir()):
+        change(path)
+
+
+def grown(path: Path) -> None:
+    with Image.open(path) as picture:
+        larger = picture.resize((700, 700))
+    larger.save(path)
+
+
+def coloured(path: Path) -> None:
+    with Image.open(path) as picture:
+        changed = picture.convert("RGB")
+    changed.save(path)
+
+
+def other_values(path: Path) -> None:
+    Image.fromarray(np.full((600, 600), 9, np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("folder", "change"),
+    [
+        ("noisy_img", Path.unlink),
+        ("noisy_img", lambda path: path.write_bytes(path.read_bytes()[:1000])),
+        ("noisy_img", grown),
+        ("noisy_img", coloured),
+        ("noisy_gt", Path.unlink),
+        ("noisy_gt", other_values),
+        ("clean_img", Path.unlink),
+        ("test_img", Path.unlink),
+    ],
+)
+def test_a_training_stops_and_goes_on_once_the_images_are_back(
+    lab: Any, data: Path, monkeypatch: pytest.MonkeyPatch, folder: str, change: Any
+) -> None:
+    kept = {path: path.read_bytes() for path in (data / folder).iterdir()}
+    tell = progress._Lines.tell
+
+    def interfere(self: Any, event: Event) -> None:
+        tell(self, event)
+        if isinstance(event, StepDone) and event.step == 2:
+            each(data / folder, change)
+
+    monkeypatch.setattr(progress._Lines, "tell", interfere)
+    answer = lab.cli("train", data, "--out", "run", *STREAMED, status=1)
+    assert answer.err.count("\n") == 1
+    assert len(answer.err) <= 301
+    assert answer.err.startswith("error: ")
+    assert f"{folder}/" in answer.err
+    assert "--resume --out run" in answer.err
+    monkeypatch.undo()
+    for path, content in kept.items():
+        path.write_bytes(content)
+    lab.cli("train", "--resume", "--out", lab.path / "run")
+    assert (lab.path / "run" / "metrics.json").exists()
