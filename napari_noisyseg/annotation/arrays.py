@@ -89,7 +89,7 @@ def _example(image: ArrayLike, mask: ArrayLike, role: Role, number: int) -> Exam
     labels = as_labels(mask, mask_where)
     pixels = as_pixels(image, where, spatial=labels.shape[1:])
     return Example(
-        name=f"{number:04d}",
+        name=f"{role}_{number:04d}",
         role=role,
         read_image=lambda: pixels,
         read_label=lambda: labels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -11,6 +12,9 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+from napari_noisyseg.errors import StoppedError
+from napari_noisyseg.files import why
 
 LONGEST = 300
 """Most characters of an error's line."""
@@ -48,8 +52,10 @@ class Console:
             self._write(sys.stdout, text)
 
     def result(self, text: str) -> None:
-        """Print what was asked for, also when quiet."""
-        self._write(sys.stdout, text)
+        """Print what was asked for, also when quiet; raises StoppedError on a full disk."""
+        error = self._write(sys.stdout, text)
+        if error is not None and error.errno != errno.EPIPE:
+            raise StoppedError(f"the output could not be written: {why(error)}") from error
 
     def data(self, kind: str, values: Mapping[str, Any]) -> None:
         """Print a JSON object on one line, if JSON is wanted."""
@@ -83,18 +89,23 @@ class Console:
         finally:
             self._around = None
 
-    def _write(self, stream: TextIO | None, text: str) -> None:
+    def _write(self, stream: TextIO | None, text: str) -> OSError | None:
         if stream is None:
-            return
+            return None
         # Names of files are data: in a terminal, control characters would be orders.
         text = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
-        with suppress(OSError, ValueError):
+        try:
             if self._around is not None:
                 self._around(stream, text)
-                return
+                return None
             encoding = stream.encoding or "utf-8"
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
             stream.flush()
+        except OSError as error:
+            return error
+        except ValueError:  # a closed stream
+            return None
+        return None
 
 
 def keep_standard_descriptors() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.cli.arguments import file_path, whole_number
-from napari_noisyseg.cli.console import Console
+from napari_noisyseg.cli.console import LONGEST, Console
 from napari_noisyseg.cli.memory import ADVICE, memory_ran_out
 from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
 from napari_noisyseg.errors import StoppedError, UserError
@@ -143,9 +143,15 @@ def _with_way_back(sentence: str, out: Path) -> str:
     """Add to a sentence how to go on, if there is a run to go on with."""
     if not (out / "config.toml").exists():
         return sentence
-    command = f"napari-noisyseg train --resume --out {shlex.quote(str(out))}"
     joint = ": " if sentence.endswith("saved") else "; "
-    return f"{sentence.rstrip('.')}{joint}resume by {command}"
+    command = f"napari-noisyseg train --resume --out {shlex.quote(str(out))}"
+    if len(command) > 180 or not command.isprintable():
+        command = "the same command with --resume"
+    # What was there before is whole in any case; the command must not be cut.
+    sentence = sentence.rstrip(".").removesuffix("; what was there before is whole")
+    room = LONGEST - len(f"error: {joint}resume by {command}")
+    sentence = sentence if len(sentence) <= room else f"{sentence[: room - 3]}..."
+    return f"{sentence}{joint}resume by {command}"
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:

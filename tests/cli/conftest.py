@@ -85,7 +85,7 @@ class Process:
         lines = self.err.read_text().splitlines()
         assert len(lines) == 1, lines
         assert lines[0].startswith("error: "), lines
-        assert len(lines[0]) <= 320, lines
+        assert len(lines[0]) <= 300, lines
         return lines[0]
 
 
