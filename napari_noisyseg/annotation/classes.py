@@ -60,11 +60,12 @@ class Classes:
             return
         known = {0, 1, 255} if self.binary else set(self.values)
         strange = sorted(present - known) or sorted(present)
+        flag = "--set ignore_value=" if source == "the clean masks" else "--ignore-value "
         words = "0 and 1 or 255" if self.binary else ", ".join(map(str, self.values))[:60]
         raise UserError(
             f"mask '{shown(where)}' has values ({', '.join(map(str, strange[:5]))}) that {source} "
-            f"do not have ({words}): correct it, or name the value of pixels that are not annotated as "
-            f"ignore_value"
+            f"do not have ({words}): correct it, or say {flag}{strange[-1]} if that marks pixels "
+            f"that are not annotated"
         )
 
     def indices(

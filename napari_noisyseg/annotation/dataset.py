@@ -272,8 +272,8 @@ def _refuse_odd_values(
         if odd := [v for v in found.get(example, ()) if not 0 <= v <= LARGEST_VALUE]:
             raise UserError(
                 f"mask '{shown(example.label_origin)}' holds the value {odd[0]}, but classes are "
-                f"numbers from 0 to {LARGEST_VALUE}: correct it, or name the value of pixels that "
-                f"are not annotated as ignore_value"
+                f"numbers from 0 to {LARGEST_VALUE}: correct it, or say --set "
+                f"ignore_value={odd[0]} if that marks pixels that are not annotated"
             )
 
 

@@ -197,7 +197,8 @@ def _measure(
     if chances is not None and chances.shape[1] not in (1, len(kinds.values)):
         raise UserError(
             f"prediction '{shown(name)}' has {chances.shape[1]} channels of probabilities but there are "
-            f"{len(kinds.values)} classes ({', '.join(map(str, kinds.values[:8]))})"
+            f"{len(kinds.values)} classes ({', '.join(map(str, kinds.values[:8]))}): give a channel "
+            f"per class"
         )
     if chances is not None and chances.shape[1] == 1 and len(kinds.values) > 2:
         raise UserError(

@@ -230,9 +230,10 @@ def _resumed_config(
     for name in sorted(chosen):
         old, new = getattr(stored, name), getattr(asked, name)
         if old != new and not (name == "sampling" and new == "auto"):
+            was, asked_for = ("unset" if value is None else repr(value) for value in (old, new))
             raise UserError(
-                f"setting '{name}' is {old!r} in the run '{shown(out)}' but {new!r} here: a resumed run "
-                f"keeps its settings; leave it out, or start a new run with another --out"
+                f"setting '{name}' is {was} in the run '{shown(out)}' but {asked_for} here: a resumed "
+                f"run keeps its settings; leave it out, or start a new run with another --out"
             )
     update: dict[str, Any] = {name: getattr(asked, name) for name in asked.model_fields_set & free}
     if any(path is not None for _, path in asked.data):

@@ -174,8 +174,8 @@ def _check_archive(stream: BinaryIO) -> int:
         raise _DamagedError("is empty; take another copy of it or train again.")
     if head[257:262] == b"ustar" or head[:4] != b"PK\x03\x04":
         raise _DamagedError(
-            "is no napari-noisyseg checkpoint (no zip archive); pickles and older PyTorch files"
-            " can run code and are never opened."
+            "is no napari-noisyseg checkpoint (no zip archive), so give a run or its best.pt;"
+            " pickles and older PyTorch files can run code and are never opened."
         )
     stream.seek(0)
     with zipfile.ZipFile(stream) as archive:

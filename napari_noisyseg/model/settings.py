@@ -32,6 +32,7 @@ _OTHER_WORDS = {
     "ignore_index": "ignore_value",
     "patch_size": "crop",
     "image_size": "size",
+    "gpu": "cuda",
 }
 
 
@@ -182,17 +183,19 @@ def _choices(field: FieldInfo) -> list[str]:
 
 def _limits(field: FieldInfo) -> str:
     words = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
-    found = [
-        words[bound].format(_number(getattr(item, bound)))
+    bounds = {
+        bound: _number(getattr(item, bound))
         for bound in words
         for item in field.metadata
         if getattr(item, bound, None) is not None
-    ]
-    return " ".join(found)
+    }
+    if "gt" in bounds or "lt" in bounds:
+        words |= {"le": "up to {}", "lt": "but below {}"}
+    return " ".join(words[bound].format(value) for bound, value in bounds.items())
 
 
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:g}"
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 def _sentence(error: ValidationError, where: str) -> str:
@@ -202,7 +205,7 @@ def _sentence(error: ValidationError, where: str) -> str:
     name = shown(".".join(parts))[:60]
     table = DataFolders if parts[0] == "data" and len(parts) > 1 else TrainingConfig
     if first["type"] == "extra_forbidden":
-        hint = _did_you_mean(_OTHER_WORDS.get(parts[-1].lower(), parts[-1]), table.model_fields)
+        hint = _did_you_mean(parts[-1], table.model_fields)
         said = f"setting '{name}' is unknown{hint}: 'napari-noisyseg settings' lists them all"
     else:
         given = first.get("input")
@@ -226,6 +229,7 @@ def _expected(parts: Sequence[str], given: object) -> tuple[str, str]:
 def _did_you_mean(word: object, choices: Iterable[str]) -> str:
     if not isinstance(word, str):
         return ""
+    word = _OTHER_WORDS.get(word.lower(), word)
     close = difflib.get_close_matches(word[:60].lower(), list(choices), n=1)
     return f" (did you mean '{close[0]}'?)" if close else ""
 

@@ -180,6 +180,12 @@ def test_a_run_folder_that_vanishes_stops_the_run(
     assert read_checkpoint(tmp_path / "elsewhere" / "checkpoint.pt")["step"] >= 4
 
 
+def test_settings_on_a_full_disk_are_not_taken_for_written(launcher: Any, tmp_path: Path) -> None:
+    process = launcher.start("settings", folder=tmp_path, out=Path("/dev/full"))
+    assert process.wait() == 1
+    assert "the output could not be written: no space left on device" in process.sentence
+
+
 def test_a_limit_on_the_size_of_files_is_named(
     launcher: Any,
     unbroken: Callable[..., Path],
@@ -202,10 +208,10 @@ def test_a_limit_on_the_size_of_files_is_named(
 def test_too_little_memory_for_a_batch_says_what_to_lower(
     launcher: Any, tmp_path: Path, data: Path
 ) -> None:
-    words = ["train", data, "--size", "256", "--set", "noisy_batch=1000", "--out", tmp_path / "run"]
-    process = launcher.start(*words, folder=tmp_path, limits={"RLIMIT_AS": 3 * 2**30})
+    words = ["train", data, "--size", "512", "--set", "noisy_batch=300", "--out", tmp_path / "run"]
+    process = launcher.start(*words, folder=tmp_path, limits={"RLIMIT_AS": 2 * 2**30})
     assert process.wait() == 1
-    assert "memory ran out: lower noisy_batch and clean_batch (now 1000 and 8)" in process.sentence
+    assert "memory ran out: lower noisy_batch and clean_batch (now 300 and 8)" in process.sentence
 
 
 def test_too_little_memory_to_load_the_program_is_said_in_one_line(

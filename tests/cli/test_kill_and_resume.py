@@ -200,7 +200,7 @@ def kill_at_random(
     return times
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_killed_at_random_it_ends_like_an_unbroken_run(
     launcher: Any,
     unbroken: Callable[..., Path],
@@ -227,7 +227,7 @@ def test_killed_at_random_many_times_every_method_ends_like_an_unbroken_run(
     method: str,
 ) -> None:
     words = [*validated_words, "--method", method, "--epochs", "4"]
-    for seed in range(4):
+    for seed in range(2):
         run = tmp_path / str(seed)
-        kill_at_random(launcher, [*words, *EVERY_STEP], run, seed, times=25, longest=1.2)
+        kill_at_random(launcher, [*words, *EVERY_STEP], run, seed, times=15, longest=1.0)
         assert_same_run(unbroken(*words, *EVERY_STEP), run)

@@ -116,6 +116,18 @@ def test_before_the_training_began_it_says_so_and_can_be_started_again(
         assert_same_run(unbroken(*words), run)
 
 
+def test_the_way_back_is_never_cut_however_long_the_path(
+    launcher: Any, tmp_path: Path, words: list[str]
+) -> None:
+    run = tmp_path / ("one name " * 10) / ("and another " * 10)
+    words = [*words, "--out", str(run)]
+    fate = fated("before", "environment.json", 1, "SIGTERM")
+    process = launcher.start(*words, folder=tmp_path, fate=fate)
+    assert process.wait() == 143
+    assert process.sentence.endswith("resume by the same command with --resume")
+    launcher.run(*words, "--resume", folder=tmp_path)
+
+
 def test_a_resumed_run_that_is_stopped_while_it_reads_can_still_be_resumed(
     launcher: Any, tmp_path: Path, words: list[str], data: Path, unbroken: Callable[..., Path]
 ) -> None:

@@ -141,7 +141,7 @@ def test_a_mask_with_values_that_the_clean_masks_do_not_have(
 ) -> None:
     mask = lab.disc().astype(np.uint8) * 7
     lab.save(lab.data(test=1) / f"{role}_gt" / f"{name}.png", mask)
-    lab.refuse_training(names=(f"{role}_gt/{name}.png", "(7)", "ignore_value"))
+    lab.refuse_training(names=(f"{role}_gt/{name}.png", "(7)", "--set ignore_value=7"))
 
 
 def test_a_mask_with_a_class_more_than_the_clean_masks(lab: Any) -> None:
