@@ -14,6 +14,10 @@ PACKAGE = Path(__file__).parents[2] / "napari_noisyseg"
 EXEMPT = {
     "files.py": {"open", "replace"},
     "annotation/samples.py": {"rename"},  # moves a whole folder of finished files into place
+    "cli/console.py": {"open"},  # the null device, in place of a closed descriptor
+    # A measure table gives its JSON as a text; `write_file` writes it.
+    "cli/evaluate_command.py": {"to_json"},
+    "cli/predict_command.py": {"to_json"},
     "model/locks.py": {"open"},  # the empty file that the system's lock is on
 }
 
