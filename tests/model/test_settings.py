@@ -60,7 +60,7 @@ def test_every_setting_is_written_with_explanation_unit_range_and_default() -> N
             assert f"; unit: {extra['unit']};" in explanation
     assert "# channels of the network's first level" in text
     assert "; range: from 4 to 256; default: 16" in text
-    assert "; range: from 0 below 1; default: 0.9" in text
+    assert "; range: from 0 but below 1; default: 0.9" in text
     assert "; one of cosine, steps, constant; default: cosine" in text
 
 
@@ -155,7 +155,7 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None
     ("layer", "sentence"),
     [
         ({"epochs": 0}, r"'epochs' cannot be 0: give a whole number from 1 to 1000000"),
-        ({"learning_rate": -0.1}, r"'learning_rate' cannot be -0.1: give a number above 0 to 10"),
+        ({"learning_rate": -0.1}, r"'learning_rate' cannot be -0.1: give a number above 0 up to 10"),
         ({"epoch": 3}, r"'epoch' is unknown \(did you mean 'epochs'\?\)"),
         ({"method": "trast"}, r"\(did you mean 'trust'\?\): give trust, paper"),
         ({"data": {"fold": "x"}}, r"'data.fold' is unknown \(did you mean 'folder'\?\)"),

@@ -146,11 +146,6 @@ def one_sentence(err: str) -> str:
     assert not re.search(r"Traceback|Error\b|Errno|0x[0-9a-f]{6}", sentence), sentence
     assert not re.search(r"[.!?] [A-Z][a-z]+ [a-z]+ ", sentence), f"two sentences: {sentence}"
     assert all(c.isprintable() for c in sentence)
-    import os
-
-    if os.environ.get("REFUSALS_LOG"):
-        with open(os.environ["REFUSALS_LOG"], "a") as f:
-            f.write(sentence + "\n")
     return sentence
 
 

@@ -11,20 +11,20 @@ import pytest
 from PIL import Image
 
 from napari_noisyseg.cli import progress
+from napari_noisyseg.learning import loop
 from napari_noisyseg.learning.events import Event, StepDone
+from napari_noisyseg.learning.frames import Frames
 
-STREAMED = (
-    *("--crop", "16", "--epochs", "1", "--method", "joint", "--device", "cpu", "--set", "memory=1"),
-    *("--set", "width=4", "--set", "shortest_epoch=6", "--set", "noisy_batch=1"),
-    *("--set", "clean_batch=1", "--set", "checkpoint_minutes=0.000001"),
-)
-"""Flags of a training that reads its images again and again."""
+
+@pytest.fixture(autouse=True)
+def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let images be read again and again, as where they do not fit into the memory."""
+    monkeypatch.setattr(loop, "Frames", lambda *arguments: Frames(*arguments[:3], 0))
 
 
 @pytest.fixture
 def data(lab: Any) -> Path:
-    """Images of which only one fits into the memory that is allowed."""
-    folder: Path = lab.data(noisy=4, clean=2, test=1, side=600)
+    folder: Path = lab.data(noisy=4, clean=2, test=1)
     return folder
 
 
@@ -35,7 +35,7 @@ def each(folder: Path, change: Callable[[Path], object]) -> None:
 
 def grown(path: Path) -> None:
     with Image.open(path) as picture:
-        larger = picture.resize((700, 700))
+        larger = picture.resize((30, 30))
     larger.save(path)
 
 
@@ -46,14 +46,14 @@ def coloured(path: Path) -> None:
 
 
 def other_values(path: Path) -> None:
-    Image.fromarray(np.full((600, 600), 9, np.uint8)).save(path)
+    Image.fromarray(np.full((24, 24), 9, np.uint8)).save(path)
 
 
 @pytest.mark.parametrize(
     ("folder", "change"),
     [
         ("noisy_img", Path.unlink),
-        ("noisy_img", lambda path: path.write_bytes(path.read_bytes()[:1000])),
+        ("noisy_img", lambda path: path.write_bytes(path.read_bytes()[:100])),
         ("noisy_img", grown),
         ("noisy_img", coloured),
         ("noisy_gt", Path.unlink),
@@ -74,13 +74,14 @@ def test_a_training_stops_and_goes_on_once_the_images_are_back(
             each(data / folder, change)
 
     monkeypatch.setattr(progress._Lines, "tell", interfere)
-    answer = lab.cli("train", data, "--out", "run", *STREAMED, status=1)
+    words = ("--method", "joint", "--set", "shortest_epoch=6")
+    answer = lab.cli("train", data, "--out", "run", *lab.quick, *words, status=1)
     assert answer.err.count("\n") == 1
     assert len(answer.err) <= 301
     assert answer.err.startswith("error: ")
     assert f"{folder}/" in answer.err
     assert "--resume --out run" in answer.err
-    monkeypatch.undo()
+    monkeypatch.setattr(progress._Lines, "tell", tell)
     for path, content in kept.items():
         path.write_bytes(content)
     lab.cli("train", "--resume", "--out", lab.path / "run")

@@ -296,22 +296,21 @@ NAMES = [
 UNIX_NAMES = ['q"q', "<b>", "a|b", "a:b", "a*b?"]
 
 
-@pytest.mark.parametrize("name", [*NAMES, *(UNIX_NAMES if os.name != "nt" else [])])
-def test_file_names_of_any_kind(lab: Any, grey: Any, name: str) -> None:
-    for letter in ("", "2"):
+def test_file_names_of_any_kind(lab: Any, grey: Any) -> None:
+    names = [*NAMES, *(UNIX_NAMES if os.name != "nt" else [])]
+    for name in names:
         for part in ("img", "gt"):
-            source = Path(grey.data) / f"test_{part}" / "c0.png"
-            target = lab.path / f"images_{part}" / f"{name}{letter}.png"
+            target = lab.path / f"images_{part}" / f"{name}.png"
             target.parent.mkdir(exist_ok=True)
-            shutil.copy(source, target)
+            shutil.copy(Path(grey.data) / f"test_{part}" / "c0.png", target)
     lab.cli("predict", grey.run, "images_img", "--gt", "images_gt", "--out", "out")
-    composed = unicodedata.normalize("NFC", name)
-    for letter in ("", "2"):
+    composed = {unicodedata.normalize("NFC", name) for name in names}
+    for name in composed:
         for suffix in (".tif", "_mask.png"):
-            assert (lab.path / "out" / f"{composed}{letter}{suffix}").is_file()
+            assert (lab.path / "out" / f"{name}{suffix}").is_file(), name
     with open("out/metrics.csv", newline="", encoding="utf-8") as file:
         images = {row["image"] for row in csv.DictReader(file)}
-    assert {image.removeprefix("'") for image in images} == {composed, f"{composed}2"}
+    assert {image.removeprefix("'") for image in images} == composed
     assert not any(image.startswith(("=", "+", "-", "@")) for image in images)
     lab.cli("evaluate", "out", "images_gt")
 
