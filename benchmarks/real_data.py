@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import shutil
 import statistics
@@ -28,7 +29,9 @@ from napari_noisyseg.files import write_file
 
 DATA = Path(os.environ.get("NOISYSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TESTED = {"chest_xray": 60, "dermoscopy": 30}
-COLUMNS = ("data", "method", "seed", "size", "epochs", "clean", "dice", "jaccard", "seconds")
+COLUMNS = (
+    "data", "method", "seed", "size", "epochs", "clean", "settings", "dice", "jaccard", "seconds",
+)  # fmt: skip
 
 
 def make_folder(source: Path, out: Path, seed: int, clean: int, tested: int) -> None:
@@ -58,8 +61,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--clean", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("real_data.csv"))
-    parser.add_argument("--network", default="unet")
-    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", dest="settings")
     given = parser.parse_args()
     rows = list(csv.DictReader(given.out.open())) if given.out.exists() else []
     for seed in given.seeds:
@@ -72,8 +74,9 @@ def main() -> None:
                     str(given.size),
                     str(given.epochs),
                     str(given.clean),
+                    " ".join(given.settings),
                 )
-                if not any(tuple(row[c] for c in COLUMNS[:6]) == key for row in rows):
+                if not any(tuple(row[c] for c in COLUMNS[:7]) == key for row in rows):
                     measures, seconds = run(name, method, seed, given)
                     found = (measures["dice"]["mean"], measures["jaccard"]["mean"], seconds)
                     values = (*key, *(f"{value:.4f}" for value in found))
@@ -88,6 +91,7 @@ def main() -> None:
                 for row in rows
                 if (row["data"], row["method"]) == (name, method)
                 and (row["size"], row["epochs"]) == (str(given.size), str(given.epochs))
+                and row["settings"] == " ".join(given.settings)
             ]
             shown = " ".join(f"{value:.3f}" for value in dice)
             print(f"{name:12} {method:9} mean {statistics.mean(dice):.3f}  seeds {shown}")
@@ -97,6 +101,7 @@ def run(name: str, method: str, seed: int, given: argparse.Namespace) -> tuple[d
     """Train once; give the test measures and the seconds."""
     with tempfile.TemporaryDirectory() as folder:
         make_folder(DATA / name, Path(folder), seed, given.clean, TESTED[name])
+        settings = (setting.split("=", 1) for setting in given.settings)
         began = time.monotonic()
         training = train(
             folder,
@@ -104,8 +109,7 @@ def run(name: str, method: str, seed: int, given: argparse.Namespace) -> tuple[d
             seed=seed,
             size=given.size,
             epochs=given.epochs,
-            network=given.network,
-            width=given.width,
+            **{key: json.loads(value) for key, value in settings},
         )
         return training.result.metrics["test"], time.monotonic() - began
 

@@ -46,6 +46,7 @@ _RECORD_LIMIT = 4096  # bytes; our own records have about 120
 _HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 _CLAIM_ROUNDS = 6
+_MAKE_ATTEMPTS = 8
 # Descriptors of the locks that this process holds, for `_forget_in_child`.
 _held_descriptors: set[int] = set()
 
@@ -129,7 +130,7 @@ class LockInfo:
 
 
 @contextmanager
-def run_lock(folder: Path) -> Iterator[LockInfo]:
+def run_lock(folder: Path, *, make: bool = False) -> Iterator[LockInfo]:
     """Hold a run folder for this process, for as long as the ``with`` block lasts.
 
     The lock of a process of this computer that has died is taken over. Where the file system has
@@ -138,7 +139,10 @@ def run_lock(folder: Path) -> Iterator[LockInfo]:
     Parameters
     ----------
     folder
-        The run folder; it must exist.
+        The run folder.
+    make
+        Whether the folder is made again if it has gone, as that of a new run may: another
+        process's trial of the same place removes what it finds empty.
 
     Yields
     ------
@@ -157,7 +161,7 @@ def run_lock(folder: Path) -> Iterator[LockInfo]:
     descriptor: int | None = None
     try:
         try:
-            descriptor = _lock(folder)
+            descriptor = _lock(folder, make)
             if descriptor is None:
                 claim = _claim(folder, mine)
             holder = LockInfo.read(holder_path)
@@ -198,14 +202,20 @@ def _in_use(folder: Path, holder: LockInfo | None) -> UserError:
     )
 
 
-def _lock(folder: Path) -> int | None:
+def _lock(folder: Path, make: bool) -> int | None:
     """Take the system's lock; return its descriptor, or None where there are no locks."""
     path = folder / LOCK_NAME
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    attempts = 0
     while True:
         try:
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, flags, 0o666)
         except OSError as error:
+            attempts += 1
+            if make and isinstance(error, FileNotFoundError) and attempts < _MAKE_ATTEMPTS:
+                continue
             raise UserError(
                 f"{shown(path)} cannot be opened ({why(error)}); make its folder writable or choose"
                 " another run."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from napari_noisyseg.files import StorageError, free_bytes, shown, size_text, wh
 
 PROBE_NAME = ".noisyseg-probe"
 """A file that is written and removed again to see whether a folder can be written."""
+_ATTEMPTS = 8
 
 
 def make_folder(path: Path, *, needed_bytes: int = 0, keep: bool = True) -> None:
@@ -34,11 +36,21 @@ def make_folder(path: Path, *, needed_bytes: int = 0, keep: bool = True) -> None
     """
     made: list[Path] = []
     try:
-        _make_missing(path, made)
-        if not path.is_dir():
-            what = "a file, no folder" if os.path.exists(path) else "a link to nowhere"
-            raise UserError(f"{shown(path)} is {what}; choose another --out.")
-        _probe(path)
+        for attempt in range(_ATTEMPTS):
+            try:
+                _make_missing(path, made)
+                if not path.is_dir():
+                    os.lstat(path)  # raises if it has gone
+                    what = "a file, no folder" if os.path.exists(path) else "a link to nowhere"
+                    raise UserError(f"{shown(path)} is {what}; choose another --out.")
+                _probe(path)
+                break
+            except (FileNotFoundError, StorageError) as error:
+                # Another process's trial may have removed, after its own end, what we both need.
+                cause = error.__cause__ if isinstance(error, StorageError) else error
+                if not isinstance(cause, FileNotFoundError) or attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(0.01 * attempt)
         if (free := free_bytes(path)) < needed_bytes:
             raise UserError(
                 f"{shown(path)} has {size_text(free)} free and about {size_text(needed_bytes)} will"

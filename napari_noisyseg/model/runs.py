@@ -127,7 +127,7 @@ class RunFolder:
         UserError
             If another process holds the run.
         """
-        with run_lock(self.path) as info:
+        with run_lock(self.path, make=self._is_new) as info:
             if self._is_new:
                 _refuse_taken(self.path)
                 self._is_new = False
