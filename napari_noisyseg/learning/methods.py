@@ -28,6 +28,7 @@ from napari_noisyseg.learning.reweighting import (
     shifted_logits,
     trainable,
 )
+from napari_noisyseg.learning.shared_convolutions import SharedConvolutions
 from napari_noisyseg.learning.trust import MeanMaps, PixelMaps, TrustMaps
 from napari_noisyseg.model.configuration import MethodName, TrainingConfig
 
@@ -112,11 +113,20 @@ class Method(ABC):
         return float(loss.detach())
 
     def _gradient(self) -> dict[str, Tensor]:
-        """Copy of the gradient that lies in the parameters, zeros where a parameter is idle."""
+        """Give the gradient where it lies in the parameters, zeros where a parameter is idle."""
         return {
-            name: torch.zeros_like(p) if p.grad is None else p.grad.detach().clone()
+            name: torch.zeros_like(p) if p.grad is None else p.grad
             for name, p in trainable(self.network).items()
         }
+
+    def _forward_with_tangent(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Training forward, and the exact tangent along the gradient that lies in the parameters."""
+        shared = SharedConvolutions(self.network)
+        with self.autocast(), shared.recording(), kept_generators(batch.images.device):
+            logits = self.network(batch.images)
+        with self.autocast(), kept_generators(batch.images.device):
+            _, tangent = logits_and_tangent(self.network, batch.images, self._gradient(), shared)
+        return logits, tangent
 
     def _keep_clean_gradient(self, strength: float) -> None:
         """Leave the clean gradient in the update, at a strength; it has been computed anyway."""
@@ -200,13 +210,10 @@ class Paper(Method):
         """Weigh the noisy pixels by the clean gradient, and learn from them."""
         judges, batch = clean(), noisy()
         clean_loss = self._learn(judges)
-        gradient = self._gradient()
-        with self.autocast(), kept_generators(batch.images.device):
-            logits, tangent = logits_and_tangent(self.network, batch.images, gradient)
-        weights = self._weights(alignment(logits, batch.labels, tangent), batch.labels >= 0)
+        logits, tangent = self._forward_with_tangent(batch)
+        aligned = alignment(logits, batch.labels, tangent)
+        weights = self._weights(aligned, batch.labels >= 0)
         self._keep_clean_gradient(self.added_clean_strength)
-        with self.autocast():
-            logits = self.network(batch.images)
         noisy_loss = self._learn_weighted(logits, batch, weights)
         self.maps.update(batch, weights)
         return StepReport(
@@ -258,13 +265,10 @@ class Trust(Method):
         """Update the evidence of the noisy pixels, and learn from them by their trust."""
         judges, batch = clean(), noisy()
         clean_loss = self._learn(judges)
-        refresh = step % self.config.evidence_every == 0
-        tangent = self._tangent_ahead(batch) if refresh else None
+        logits, tangent = self._forward(batch, refresh=step % self.config.evidence_every == 0)
         self._keep_clean_gradient(self.config.clean_strength)
-        with self.autocast():
-            logits = self.network(batch.images)
         if tangent is not None:
-            found = evidence(logits, batch.labels, tangent(logits.detach()))
+            found = evidence(logits, batch.labels, tangent)
             self.trust_maps.update(batch, found)
         trust = self.trust_maps.sample(batch)
         annotated = batch.labels >= 0
@@ -278,26 +282,20 @@ class Trust(Method):
         self.trust_maps = TrustMaps(shapes, self.config.evidence_decay, self.config.trust_slope)
         return self.trust_maps
 
-    def _tangent_ahead(self, batch: Batch) -> Callable[[Tensor], Tensor] | None:
-        """Do what must be done before the training forward; give what turns its logits to tangents.
-
-        The gradient is read where it lies, so it must be called while `grad` holds the clean one.
-        """
-        gradient = {
-            name: torch.zeros_like(p) if p.grad is None else p.grad
-            for name, p in trainable(self.network).items()
-        }
-        if self.config.tangent == "forward-mode":
-            with self.autocast(), kept_generators(batch.images.device):
-                _, exact = logits_and_tangent(self.network, batch.images, gradient)
-            return lambda _: exact
-        step = difference_step(self.network, gradient)
-        if not 0 < step < float("inf"):
-            return None
-        # The same dropout masks as in the training forward, which runs right after this.
-        with kept_generators(batch.images.device):
-            shifted = shifted_logits(self.network, batch.images, gradient, step)
-        return lambda logits: (shifted - logits) / step
+    def _forward(self, batch: Batch, *, refresh: bool) -> tuple[Tensor, Tensor | None]:
+        """Training forward, and if asked for the tangent along the clean gradient."""
+        if refresh and self.config.tangent == "forward-mode":
+            return self._forward_with_tangent(batch)
+        gradient = self._gradient() if refresh else {}
+        step = difference_step(self.network, gradient) if refresh else 0.0
+        shifted = None
+        if 0 < step < float("inf"):
+            # The same dropout masks as in the training forward, which runs right after this.
+            with kept_generators(batch.images.device):
+                shifted = shifted_logits(self.network, batch.images, gradient, step)
+        with self.autocast():
+            logits = self.network(batch.images)
+        return logits, None if shifted is None else (shifted - logits.detach()) / step
 
 
 def tangents_agree(network: nn.Module, noisy: Batch, clean: Batch) -> tuple[bool, float]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -30,6 +30,7 @@ from napari_noisyseg.learning.losses import (
     checked_logits,
     mean_loss,
 )
+from napari_noisyseg.learning.shared_convolutions import SharedConvolutions, plain_layout
 
 logger = logging.getLogger(__name__)
 
@@ -120,12 +121,17 @@ def clean_gradient(
 
 
 def logits_and_tangent(
-    network: nn.Module, images: Tensor, direction: Direction
+    network: nn.Module,
+    images: Tensor,
+    direction: Direction,
+    shared: SharedConvolutions | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Logits z and their exact derivative along `direction`, by one forward-mode pass.
 
     No graph is kept and no buffer of the network changes. Where the network has an operation
     without forward mode, central differences of the logits stand in, and a warning says so once.
+    `shared` holds the convolutions of an ordinary pass over the same images, which are then not
+    computed again.
 
     Returns
     -------
@@ -138,14 +144,20 @@ def logits_and_tangent(
         # Group norm has no forward mode for channels-last tensors: everything in the plain layout.
         duals = {
             name: forward_ad.make_dual(
-                _plain_layout(parameter.detach()),
-                _plain_layout(direction[name].to(parameter.dtype)),
+                plain_layout(parameter.detach()),
+                plain_layout(direction[name].to(parameter.dtype)),
             )
             for name, parameter in parameters.items()
         }
+        frozen = {
+            name: plain_layout(parameter.detach())
+            for name, parameter in network.named_parameters()
+            if name not in duals
+        }
         try:
-            state = {**duals, **_copied_buffers(network)}
-            output = functional_call(network, state, (_plain_layout(images),))
+            state = {**frozen, **duals, **_copied_buffers(network)}
+            with shared.replaying() if shared else nullcontext():
+                output = functional_call(network, state, (plain_layout(images),))
         except (RuntimeError, NotImplementedError) as error:
             if "forward" not in str(error).lower() and "jvp" not in str(error).lower():
                 raise
@@ -307,11 +319,6 @@ def _logits_at(network: nn.Module, images: Tensor, direction: Direction, step: f
 
 def _copied_buffers(network: nn.Module) -> dict[str, Tensor]:
     return {name: buffer.clone() for name, buffer in network.named_buffers()}
-
-
-def _plain_layout(tensor: Tensor) -> Tensor:
-    # Not `contiguous`: with one channel or one image a tensor may be both, and keep its strides.
-    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _norm(tensors: Sequence[Tensor]) -> float:

@@ -155,7 +155,10 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None
     ("layer", "sentence"),
     [
         ({"epochs": 0}, r"'epochs' cannot be 0: give a whole number from 1 to 1000000"),
-        ({"learning_rate": -0.1}, r"'learning_rate' cannot be -0.1: give a number above 0 up to 10"),
+        (
+            {"learning_rate": -0.1},
+            r"'learning_rate' cannot be -0.1: give a number above 0 up to 10",
+        ),
         ({"epoch": 3}, r"'epoch' is unknown \(did you mean 'epochs'\?\)"),
         ({"method": "trast"}, r"\(did you mean 'trust'\?\): give trust, paper"),
         ({"data": {"fold": "x"}}, r"'data.fold' is unknown \(did you mean 'folder'\?\)"),
