@@ -228,9 +228,9 @@ from pathlib import Path
 from napari_noisyseg.model.locks import run_lock
 with run_lock(Path(sys.argv[1])):
     if os.fork() == 0:
+        print("held", flush=True)  # by the child: it runs, so it has closed the lock
         time.sleep(30)
         os._exit(0)
-    print("held", flush=True)
     time.sleep(30)
 """
     command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
