@@ -122,10 +122,10 @@ class Method(ABC):
     def _forward_with_tangent(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Training forward, and the exact tangent along the gradient that lies in the parameters."""
         shared = SharedConvolutions(self.network)
-        with self.autocast(), shared.recording(), kept_generators(batch.images.device):
-            logits = self.network(batch.images)
         with self.autocast(), kept_generators(batch.images.device):
             _, tangent = logits_and_tangent(self.network, batch.images, self._gradient(), shared)
+        with self.autocast(), shared.replaying():
+            logits = self.network(batch.images)
         return logits, tangent
 
     def _keep_clean_gradient(self, strength: float) -> None:

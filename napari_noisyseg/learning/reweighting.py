@@ -130,8 +130,7 @@ def logits_and_tangent(
 
     No graph is kept and no buffer of the network changes. Where the network has an operation
     without forward mode, central differences of the logits stand in, and a warning says so once.
-    `shared` holds the convolutions of an ordinary pass over the same images, which are then not
-    computed again.
+    `shared` takes the convolutions' values, for an ordinary pass over the same images.
 
     Returns
     -------
@@ -156,7 +155,7 @@ def logits_and_tangent(
         }
         try:
             state = {**frozen, **duals, **_copied_buffers(network)}
-            with shared.replaying() if shared else nullcontext():
+            with shared.recording() if shared else nullcontext():
                 output = functional_call(network, state, (plain_layout(images),))
         except (RuntimeError, NotImplementedError) as error:
             if "forward" not in str(error).lower() and "jvp" not in str(error).lower():
