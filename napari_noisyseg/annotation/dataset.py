@@ -33,6 +33,8 @@ class Facts:
         Hash of the image's pixels: equal for the same picture under two names.
     labels
         Hash of the annotation; empty without one.
+    whole
+        Whether every pixel is annotated.
     count, total, squares
         Number of pixels, and per channel their sum and sum of squares, for the normalisation.
     """
@@ -40,6 +42,7 @@ class Facts:
     shape: tuple[int, int, int]
     picture: str
     labels: str
+    whole: bool
     count: int
     total: NDArray[np.float64]
     squares: NDArray[np.float64]
@@ -52,8 +55,8 @@ class DataSet:
     Attributes
     ----------
     noisy, clean, test
-        The examples of each role. A noisy annotation of a picture that is also clean is no example
-        of its own: it stands in `pairs`.
+        The examples of each role. A noisy annotation of a picture that has a clean one of every
+        pixel is no example of its own: it stands in `pairs`.
     pairs
         For the position of a clean example, the noisy annotations of the same picture.
     kinds
@@ -147,7 +150,7 @@ def survey(
         yield done, len(order)
         image, labels = _read(example)
         _check_channels(example, image, facts, order)
-        facts[example] = _facts(image, labels)
+        facts[example] = _facts(image, labels, ignore_value)
         if labels is not None:
             present = present_values(labels, example.label_origin) - {ignore_value}
             found_values[example] = present
@@ -225,7 +228,7 @@ def _check_channels(
         )
 
 
-def _facts(image: Pixels, labels: Labels | None) -> Facts:
+def _facts(image: Pixels, labels: Labels | None, ignore_value: int | None) -> Facts:
     pixels = np.ascontiguousarray(image)
     digest = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=16)
     digest.update(pixels.data)
@@ -236,6 +239,8 @@ def _facts(image: Pixels, labels: Labels | None) -> Facts:
         labels=""
         if labels is None
         else hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest(),
+        whole=labels is not None
+        and not (ignore_value is not None and (labels == ignore_value).any()),
         count=image.shape[0] * image.shape[2] * image.shape[3],
         total=wide.sum((0, 2, 3)),
         squares=np.square(wide).sum((0, 2, 3)),
@@ -295,8 +300,11 @@ def _refuse_single_class(
 def _pairs(
     by_role: dict[Role, list[Example]], facts: dict[Example, Facts]
 ) -> tuple[list[Example], dict[int, tuple[Example, ...]], list[str]]:
-    """Noisy annotations of clean pictures are pairs; a picture is known by its pixels."""
-    clean = list(enumerate(by_role[Role.CLEAN]))
+    """Noisy annotations of clean pictures are pairs; a picture is known by its pixels.
+
+    A clean annotation of a part of the picture only leaves the rest to the noisy one: both train.
+    """
+    clean = [(i, e) for i, e in enumerate(by_role[Role.CLEAN]) if facts[e].whole]
     by_picture = {facts[e].picture: i for i, e in clean}
     by_both = {(facts[e].picture, e.name): i for i, e in clean}
     clean_names = {e.name for _, e in clean}

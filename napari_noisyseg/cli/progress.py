@@ -188,4 +188,7 @@ def _plain(event: Event) -> dict[str, Any]:
         return {"epoch": event.epoch, "maps": len(event.maps.names)}
     if isinstance(event, Finished):
         return {"metrics": event.metrics, "path": event.path}
+    if isinstance(event, Started):
+        fields = dataclasses.asdict(dataclasses.replace(event, live=None))
+        return {name: value for name, value in fields.items() if name != "live"}
     return dataclasses.asdict(event)

@@ -28,6 +28,20 @@ class WeightMaps(Protocol):
         ...
 
 
+class Live(Protocol):
+    """What a training knows by now; to be read between two events, never during a step."""
+
+    @property
+    def maps(self) -> WeightMaps:
+        """Weight maps of the noisy images."""
+        ...
+
+    @property
+    def model(self) -> TrainedModel:
+        """The averaged network as it stands; it goes on changing with the training."""
+        ...
+
+
 @dataclass(frozen=True)
 class DataRead:
     """Images read so far, and in all."""
@@ -59,6 +73,10 @@ class Started:
         Epochs in all.
     validated
         Whether the Dice is measured on held-out clean images (else on those that train).
+    path
+        The run folder, if the training has one.
+    live
+        What the training knows, from now on between any two events.
     """
 
     summary: str
@@ -68,6 +86,7 @@ class Started:
     epochs: int
     validated: bool
     path: Path | None = None
+    live: Live | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

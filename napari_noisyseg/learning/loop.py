@@ -81,6 +81,11 @@ class Loop:
         self.best_epoch = 0
         self.best_model: TrainedModel | None = None
 
+    @property
+    def model(self) -> TrainedModel:
+        """The averaged network as it stands."""
+        return self.learner.model
+
     def events(self, saved: dict[str, Any] | None) -> Generator[Event, None, None]:
         """Train from the saved state, or from the start, to the end."""
         learner = self.learner
@@ -217,6 +222,7 @@ class Loop:
             epochs=self.config.epochs,
             validated=bool(self.held_out),
             path=self.folder.path if self.folder is not None else None,
+            live=self,
         )
 
     def _finish(self) -> Generator[Event, None, None]:

@@ -152,6 +152,15 @@ def test_an_image_with_both_annotations_is_a_pair_and_trains_by_the_clean_one() 
     assert [name for name, _ in result.maps.names] == ["n0", "n1", "n2"]
 
 
+def test_a_clean_annotation_of_a_part_leaves_the_rest_to_the_noisy_one() -> None:
+    both = [example("p", Role.NOISY, seed=7), example("p", Role.CLEAN, seed=7, marked=255)]
+    _, summary, result, notices = run([*NOISY, *CLEAN, *both], ignore_value=255)
+    assert not any("pair" in text for text in notices)
+    assert "4 noisy and 3 clean" in summary
+    assert result.maps is not None
+    assert ("p", "") in result.maps.names
+
+
 def test_the_same_picture_among_clean_and_test_images_is_named_in_a_warning() -> None:
     leak = example("t", Role.TEST, seed=10)
     _, _, result, notices = run([*NOISY, *CLEAN, leak])

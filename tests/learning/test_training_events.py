@@ -154,6 +154,23 @@ def test_maps_can_be_read_at_every_epoch() -> None:
     assert not np.array_equal(seen[0], seen[1])
 
 
+def test_maps_and_model_can_be_read_between_any_two_events() -> None:
+    images, _ = pictures(5, 0)
+    live = None
+    seen = []
+    for event in start(epochs=1, shortest_epoch=4):
+        if isinstance(event, Started):
+            live = event.live
+        if isinstance(event, StepDone):
+            assert live is not None
+            seen.append((live.maps.read(0), live.model.probabilities(images[:1, None])))
+    assert len(seen) == 4
+    for maps, chances in seen:
+        assert maps.shape == (1, SIDE, SIDE)
+        assert chances.shape == (1, 1, SIDE, SIDE)
+    assert not np.array_equal(seen[0][1], seen[-1][1])
+
+
 def test_the_same_seed_gives_bit_identical_parameters_and_maps_twice() -> None:
     one, other, another = (start(seed=seed) for seed in (3, 3, 4))
     state = one.model.network.state_dict()
