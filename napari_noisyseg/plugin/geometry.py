@@ -1,0 +1,357 @@
+"""How an annotation layer lies on an image layer: which axes are slices, channels and pixels."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noisyseg.annotation.examples import Pixels
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer, Shapes
+
+MOST_CHANNELS = 8
+"""Longest axis that is taken for channels where no axis label says so."""
+
+_CHANNEL_LABELS = {"c", "ch", "channel", "channels", "colour", "color", "band"}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How an annotation and its image lie on each other.
+
+    Attributes
+    ----------
+    leading
+        Shape of the axes of slices; empty for a single picture.
+    size
+        Height and width of a slice, in pixels of the level that is used.
+    channel_axis
+        Axis of the image's data that holds channels; -1 where the image is RGB; None: one channel.
+    level
+        Level of the pyramid that is used; 0 where the image has one level only.
+    full
+        Height and width of a slice at full resolution, which is the annotation's.
+    """
+
+    leading: tuple[int, ...]
+    size: tuple[int, int]
+    channel_axis: int | None = None
+    level: int = 0
+    full: tuple[int, int] = (0, 0)
+
+
+def slice_count(fit: Fit) -> int:
+    """Return the number of slices; 1 for a single picture."""
+    return math.prod(fit.leading)
+
+
+def step_of(index: int, fit: Fit) -> tuple[int, ...]:
+    """Return the position along each axis of slices of the slice with this flat index."""
+    return tuple(int(i) for i in np.unravel_index(index, fit.leading)) if fit.leading else ()
+
+
+def index_of(step: Sequence[int], fit: Fit) -> int:
+    """Return the flat index of the slice at these positions along the axes of slices."""
+    if not fit.leading:
+        return 0
+    inside = [min(max(int(s), 0), n - 1) for s, n in zip(step, fit.leading, strict=True)]
+    return int(np.ravel_multi_index(tuple(inside), fit.leading))
+
+
+def flat_index(current_step: Sequence[int], fit: Fit) -> int:
+    """Return the flat index of the slice that the viewer shows.
+
+    Parameters
+    ----------
+    current_step
+        ``viewer.dims.current_step``; layers lie on the viewer's last axes.
+    fit
+        How the annotation lies on its image.
+    """
+    axes = slice_axes(fit)
+    ndim = len(fit.leading) + 2 + (fit.channel_axis is not None and fit.channel_axis >= 0)
+    steps = (*[0] * ndim, *current_step)[-ndim:]
+    return index_of([steps[axis] for axis in axes], fit)
+
+
+def slice_axes(fit: Fit) -> tuple[int, ...]:
+    """Return the axes of the image's data that are slices."""
+    ndim = len(fit.leading) + 2
+    if fit.channel_axis is None or fit.channel_axis < 0:
+        return tuple(range(ndim - 2))
+    return tuple(axis for axis in range(ndim + 1) if axis != fit.channel_axis)[:-2]
+
+
+def shown_index(point: Sequence[float], image_layer: Image, fit: Fit) -> int:
+    """Return the flat index of the slice of an image at a point of the viewer.
+
+    Unlike `flat_index` this holds for layers of any scale and translation beside each other.
+
+    Parameters
+    ----------
+    point
+        ``viewer.dims.point``, in world coordinates.
+    image_layer, fit
+        The image, and how its annotation lies on it.
+    """
+    ndim = image_layer.ndim
+    world = (*[0.0] * ndim, *point)[-ndim:]
+    data = np.round(np.asarray(image_layer.world_to_data(world))).astype(int)
+    return index_of([data[axis] for axis in slice_axes(fit)], fit)
+
+
+def point_of(index: int, point: Sequence[float], image_layer: Image, fit: Fit) -> tuple[float, ...]:
+    """Return the viewer's point moved to a slice of an image; inverse of `shown_index`."""
+    ndim = image_layer.ndim
+    padded = (*[0.0] * ndim, *point)[-ndim:]
+    data = np.array(image_layer.world_to_data(padded), float)
+    for axis, position in zip(slice_axes(fit), step_of(index, fit), strict=True):
+        data[axis] = position
+    world = tuple(float(value) for value in image_layer.data_to_world(data))
+    return (*tuple(point)[: max(0, len(point) - ndim)], *world)[-len(point) :]
+
+
+def fit(annotation_layer: Labels | Shapes, image_layer: Image, size: int | None = None) -> Fit:
+    """Find out how an annotation lies on an image.
+
+    Parameters
+    ----------
+    annotation_layer, image_layer
+        The two layers.
+    size
+        Side of the pictures that training will use, pixels: of a pyramid the coarsest level is
+        taken whose shorter side is no smaller. None: full resolution.
+
+    Raises
+    ------
+    UserError
+        One sentence that names both layers, if their shapes do not belong together.
+    """
+    levels = level_shapes(image_layer)
+    axes = _fitting_channels(annotation_layer, image_layer, levels[0])
+    channel = axes[0]
+    rest = [_without(shape, channel) for shape in levels]
+    level = 0
+    if size is not None:
+        level = max(i for i, s in enumerate(rest) if i == 0 or min(s[-2:]) >= size)
+    return Fit(
+        leading=rest[0][:-2],
+        size=_pair(rest[level]),
+        channel_axis=-1 if image_layer.rgb else channel,
+        level=level,
+        full=_pair(rest[0]),
+    )
+
+
+def level_shapes(image_layer: Image) -> list[tuple[int, ...]]:
+    """Return the shape of each level of an image, without the axis of RGB."""
+    levels = image_layer.data if image_layer.multiscale else [image_layer.data]
+    cut = -1 if image_layer.rgb else None
+    return [tuple(int(n) for n in level.shape[:cut]) for level in levels]
+
+
+def _pair(shape: tuple[int, ...]) -> tuple[int, int]:
+    return shape[-2], shape[-1]
+
+
+def _without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:
+    return shape if axis is None else shape[:axis] + shape[axis + 1 :]
+
+
+def _fitting_channels(
+    annotation: Labels | Shapes, image: Image, shape: tuple[int, ...]
+) -> list[int | None]:
+    """Return the axes that may hold the channels, likeliest first; None: there is no such axis."""
+    named = [i for i, label in enumerate(image.axis_labels) if label.lower() in _CHANNEL_LABELS]
+    named = [] if image.rgb else named
+    short = sorted(
+        (i for i, n in enumerate(shape) if n <= MOST_CHANNELS and len(shape) > 2 and not image.rgb),
+        key=lambda i: (shape[i], i),
+    )
+    from napari.layers import Labels
+
+    options: list[int | None] = [*named, None, *(i for i in short if i not in named)]
+    if isinstance(annotation, Labels):
+        own = label_shape(annotation)
+        found = [axis for axis in options if _matches(own, shape, axis)]
+    else:
+        ndim = annotation.ndim
+        found = [
+            axis
+            for axis in options
+            if ndim in (len(shape), len(_without(shape, axis)))
+            or (ndim == 2 and math.prod(_without(shape, axis)[:-2]) == 1)
+        ]
+        own = ()
+    if not found:
+        raise UserError(_misfit(annotation, image, own, shape))
+    return found
+
+
+def label_shape(labels: Labels) -> tuple[int, ...]:
+    """Return the shape of a Labels layer at full resolution."""
+    data = labels.data[0] if labels.multiscale else labels.data
+    return tuple(int(n) for n in data.shape)
+
+
+def _matches(own: tuple[int, ...], shape: tuple[int, ...], channel: int | None) -> bool:
+    rest = _without(shape, channel)
+    if len(rest) < 2:
+        return False
+    if channel is not None and len(own) == len(shape) and own[channel] == 1:
+        own = _without(own, channel)
+    return own[-2:] == rest[-2:] and _stripped(own[:-2]) == _stripped(rest[:-2])
+
+
+def _stripped(leading: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave out leading axes of length 1."""
+    first = next((i for i, n in enumerate(leading) if n != 1), len(leading))
+    return leading[first:]
+
+
+def _misfit(annotation: Layer, image: Layer, own: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    names = f"'{shown(annotation.name)}'", f"'{shown(image.name)}'"
+    if not own:
+        slices = math.prod(shape[:-2])
+        return (
+            f"{names[0]} is drawn in {annotation.ndim} dimensions but {names[1]} has {len(shape)} "
+            f"({slices} slices): draw the shapes in a layer made while the stack is shown"
+        )
+    if own[-2:] != shape[-2:]:
+        return (
+            f"{names[0]} is {own[-1]} x {own[-2]} px but {names[1]} is {shape[-1]} x {shape[-2]} "
+            f"px: choose the image it belongs to"
+        )
+    here, there = math.prod(own[:-2]), math.prod(shape[:-2])
+    return (
+        f"{names[0]} has {here} slice{'' if here == 1 else 's'} but {names[1]} has {there}: choose "
+        f"the image it belongs to"
+    )
+
+
+def guess_image(annotation_layer: Labels | Shapes, image_layers: Sequence[Image]) -> Image | None:
+    """Guess the image of an annotation, by shape and by name; None if none fits.
+
+    Parameters
+    ----------
+    annotation_layer
+        The annotation.
+    image_layers
+        Images, likelier ones last where names tell nothing.
+    """
+    fitting = [image for image in image_layers if _fits(annotation_layer, image)]
+    if not fitting:
+        return None
+    scores = [_likeness(annotation_layer.name, image.name) for image in fitting]
+    best = max(scores)
+    return [image for image, score in zip(fitting, scores, strict=True) if score == best][-1]
+
+
+def _fits(annotation: Labels | Shapes, image: Image) -> bool:
+    try:
+        fit(annotation, image)
+    except UserError:
+        return False
+    return True
+
+
+def _likeness(annotation: str, image: str) -> int:
+    """How much two names have in common: the whole of the image's name, or words of it."""
+    here, there = annotation.casefold(), image.casefold()
+    if there and there in here:
+        return 1000 + len(there)
+    words, others = (set(re.split(r"[\W_]+", name)) - {""} for name in (here, there))
+    return sum(len(word) for word in words & others)
+
+
+def read_slice(data: Any, fit: Fit, index: int) -> Pixels:
+    """Read one slice of an image, and nothing else of it.
+
+    Parameters
+    ----------
+    data
+        The image layer's ``data``: numpy, dask, zarr, a memory map, or the levels of a pyramid.
+    fit
+        How the annotation lies on the image.
+    index
+        Flat index of the slice.
+
+    Returns
+    -------
+    Pixels
+        (1, channels, height, width); RGBA without its transparency.
+    """
+    array = data[fit.level] if _is_pyramid(data) else data
+    at: list[Any] = [slice(None)] * len(array.shape)
+    for axis, position in zip(slice_axes(fit), step_of(index, fit), strict=True):
+        at[axis] = position
+    pixels = np.asarray(array[tuple(at)])
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if fit.channel_axis is None:
+        pixels = pixels[None]
+    elif fit.channel_axis < 0:
+        pixels = np.moveaxis(pixels[..., :3], -1, 0)
+    else:
+        gone = sum(axis < fit.channel_axis for axis in slice_axes(fit))
+        pixels = np.moveaxis(pixels, fit.channel_axis - gone, 0)
+    return np.ascontiguousarray(pixels)[None]
+
+
+def _is_pyramid(data: Any) -> bool:
+    return isinstance(data, list | tuple) or type(data).__name__ == "MultiScaleData"
+
+
+def overlay_arguments(image_layer: Image, fit: Fit) -> dict[str, Any]:
+    """Return what makes a layer (slices ..., height, width) lie on the image.
+
+    Parameters
+    ----------
+    image_layer
+        The image.
+    fit
+        How the annotation lies on it; a coarser level of a pyramid is scaled up.
+
+    Returns
+    -------
+    dict
+        Scale, translate, rotate, shear, affine, units and axis labels, as layers take them.
+    """
+    ndim = image_layer.ndim
+    keep = [i for i in range(ndim) if fit.channel_axis in (None, -1) or i != fit.channel_axis]
+    block = np.ix_(keep, keep)
+    rotate = np.asarray(image_layer.rotate)[block]
+    shear = _shear_matrix(np.asarray(image_layer.shear), ndim)[block]
+    scale = np.asarray(image_layer.scale, float)[keep]
+    factor = np.ones(len(keep))
+    factor[-2:] = [full / size for full, size in zip(fit.full, fit.size, strict=True)]
+    # The middle of a coarse pixel is the middle of the fine ones that it stands for.
+    shift = rotate @ shear @ (scale * (factor - 1) / 2)
+    affine = image_layer.affine.affine_matrix
+    return {
+        "scale": scale * factor,
+        "translate": np.asarray(image_layer.translate, float)[keep] + shift,
+        "rotate": rotate,
+        "shear": shear,
+        "affine": affine[np.ix_([*keep, ndim], [*keep, ndim])],
+        "units": tuple(image_layer.units[i] for i in keep),
+        "axis_labels": tuple(image_layer.axis_labels[i] for i in keep),
+    }
+
+
+def _shear_matrix(shear: NDArray[Any], ndim: int) -> NDArray[Any]:
+    if shear.ndim == 2:
+        return shear
+    matrix = np.eye(ndim)
+    matrix[np.triu_indices(ndim, 1)] = shear
+    return matrix

@@ -1,0 +1,329 @@
+"""From marked layers to what training is given: examples, where they lie, and a sentence."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noisyseg.annotation.examples import Example, Labels, Pixels
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.files import shown
+from napari_noisyseg.plugin.annotated import Content, Contents, content_of, read_labels
+from napari_noisyseg.plugin.geometry import Fit, read_slice
+from napari_noisyseg.plugin.label_values import Values, choose_values
+from napari_noisyseg.plugin.marks import slice_names
+from napari_noisyseg.plugin.pairing import Pairing, pair_layers
+from napari_noisyseg.plugin.plan_text import Counts, problem_of, sentence_of
+from napari_noisyseg.plugin.slice_uses import Use, groups, uses
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
+    from napari_noisyseg.plugin.session import Session
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an example lies.
+
+    Attributes
+    ----------
+    image, annotation
+        Names of the layers when the plan was made.
+    slice
+        Flat index of the slice; of a volume, that of its first slice.
+    pages
+        Number of slices: 1, or those of the volume.
+    image_layer, annotation_layer
+        Weak references to the layers.
+    fit
+        How the annotation lies on the image.
+    """
+
+    image: str
+    annotation: str
+    slice: int
+    pages: int = 1
+    image_layer: Callable[[], Image | None] = field(default=lambda: None, compare=False)
+    annotation_layer: Callable[[], Layer | None] = field(default=lambda: None, compare=False)
+    fit: Fit = field(default=Fit((), (0, 0)), compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What training is given.
+
+    Attributes
+    ----------
+    examples
+        One per slice, or per volume where `dimensions` is 3. The labels are copies; images are read
+        slice by slice when asked for.
+    places, clean_places
+        Where the noisy and the clean examples lie, by name and annotator.
+    sentence
+        What will be trained on: ``"12 clean and 174 noisy slices of 'chest', 2 classes"``.
+    problem
+        Why it cannot start, one sentence; empty if it can.
+    ignore_value
+        Label of the pixels that are not annotated, for `TrainingConfig.ignore_value`.
+    counts
+        The numbers behind the sentence.
+    """
+
+    examples: tuple[Example, ...]
+    places: Mapping[tuple[str, str], Place]
+    clean_places: Mapping[tuple[str, str], Place]
+    sentence: str
+    problem: str
+    ignore_value: int | None
+    counts: Counts
+    _checks: Mapping[str, str] = field(default_factory=dict)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what each annotation of a slice was, by layer and slice.
+
+        Comparing it with that of a later plan, or with `Session.fingerprint`, tells which
+        annotations were edited, marked otherwise, added or removed in between.
+        """
+        return dict(self._checks)
+
+
+def make_plan(
+    session_or_layers: Session | Sequence[Layer],
+    dimensions: int = 2,
+    method: str = "trust",
+    size: int | None = 96,
+    contents: Contents | None = None,
+) -> Plan:
+    """Make a plan of the layers that are marked.
+
+    Parameters
+    ----------
+    session_or_layers
+        A session, or all layers of a viewer.
+    dimensions
+        3: the slices along the last axis of slices are one volume.
+    method
+        Way of learning, which decides which roles are needed.
+    size
+        Side of the pictures that training will use, pixels; it chooses the level of a pyramid.
+    contents
+        What is known of the slices; read anew without it.
+    """
+    layers, contents = layers_and_contents(session_or_layers, contents)
+    pairings = pairings_of(layers, size)
+    used = used_slices(pairings, contents)
+    values = choose_values(used, contents, dimensions)
+    names = _Names()
+    examples: list[Example] = []
+    places: dict[Role, dict[tuple[str, str], Place]] = {role: {} for role in Role}
+    for group, found in used:
+        annotators = len({id(p) for use in found for p in use.noisy}) > 1
+        for first, pages in _pieces(group[0].fit, found, dimensions):
+            name = names.of(group[0].image, first, pages)
+            for piece in _piece_examples(pages, values, contents, annotators):
+                example = _example(piece, name, first, group[0])
+                examples.append(example)
+                key = (example.name, example.annotator)
+                places[piece.role][key] = _place(piece, first, len(pages))
+    counts = Counts.of(used, dimensions, values, contents)
+    return Plan(
+        examples=tuple(examples),
+        places=places[Role.NOISY],
+        clean_places=places[Role.CLEAN],
+        sentence=sentence_of(counts),
+        problem=problem_of(counts, layers, method, values),
+        ignore_value=values.ignore,
+        counts=counts,
+        _checks=checks(used, contents),
+    )
+
+
+def layers_and_contents(
+    session_or_layers: Session | Sequence[Layer], contents: Contents | None
+) -> tuple[Sequence[Layer], Contents]:
+    """Return all layers, and what is known of their slices."""
+    from napari_noisyseg.plugin.session import Session
+
+    if isinstance(session_or_layers, Session):
+        return session_or_layers.layers, session_or_layers.contents
+    return session_or_layers, Contents() if contents is None else contents
+
+
+def pairings_of(layers: Sequence[Layer], size: int | None = None) -> list[Pairing]:
+    """Return the annotations that have an image."""
+    return [pairing for pairing in pair_layers(layers, size) if isinstance(pairing, Pairing)]
+
+
+def used_slices(
+    pairings: Sequence[Pairing], contents: Contents
+) -> list[tuple[list[Pairing], list[Use]]]:
+    """Return, for every image, its annotations and the slices on which any of them counts."""
+    return [(group, list(uses(group, contents))) for group in groups(pairings)]
+
+
+def checks(used: Sequence[tuple[list[Pairing], list[Use]]], contents: Contents) -> dict[str, str]:
+    """Return what each annotation is now, by layer and slice; see `Plan.fingerprint`."""
+    found = {}
+    for _, slices in used:
+        for use in slices:
+            for role, layers in (("c", use.clean), ("n", use.noisy), ("t", use.test)):
+                for pairing in layers:
+                    check = contents.get(pairing, use.index).check
+                    key = f"{pairing.layer.unique_id}/{use.index}"
+                    found[key] = f"{role}{check:08x}{pairing.mark.zero[0]}"
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """One example in the making: its role, its layer, its labels."""
+
+    role: Role
+    pairing: Pairing
+    labels: tuple[NDArray[Any], ...]
+    annotator: str = ""
+
+
+class _Names:
+    """Names of examples: those of the slices, or the image's name and a number."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, image: Image, first: int, pages: Sequence[Use | None]) -> str:
+        known = slice_names(image)
+        name = image.name
+        if first < len(known) and len(pages) == 1:
+            name = known[first]
+        elif not (first == 0 and math.prod(image.data.shape[: image.ndim - 2]) == len(pages)):
+            name = f"{image.name}_{first:04d}"
+        free, number = name, 2
+        while free in self._taken:
+            free, number = f"{name}_{number}", number + 1
+        self._taken.add(free)
+        return free
+
+
+def _pieces(fit: Fit, found: Sequence[Use], dimensions: int) -> list[tuple[int, list[Use | None]]]:
+    """Return the first slice and the slices of each example; None where nothing counts."""
+    if dimensions == 2 or not fit.leading:
+        return [(use.index, [use]) for use in found]
+    depth = fit.leading[-1]
+    volumes: dict[int, list[Use | None]] = {}
+    for use in found:
+        pages = volumes.setdefault(use.index // depth * depth, [None] * depth)
+        pages[use.index % depth] = use
+    return list(volumes.items())
+
+
+def _piece_examples(
+    pages: Sequence[Use | None], values: Values, contents: Contents, annotators: bool
+) -> list[_Piece]:
+    """Make the labels of one slice or volume: clean, noisy by annotator, and test."""
+    pieces: list[_Piece] = []
+    clean = [_merged(use.clean if use else (), use, values, contents) for use in pages]
+    test = [_merged(use.test if use else (), use, values, contents) for use in pages]
+    shape = next(p.fit.size for use in pages if use for p in (*use.clean, *use.noisy, *use.test))
+    for role, found in ((Role.CLEAN, clean), (Role.TEST, test)):
+        if any(labels is not None for labels in found):
+            first = next(p for use in pages if use for p in getattr(use, role.value))
+            pieces.append(_Piece(role, first, values.stack(found, shape)))
+    noisy: dict[int, Pairing] = {id(p): p for use in pages if use for p in use.noisy}
+    for pairing in noisy.values():
+        labels = [
+            _noisy(pairing, use, values, contents, c) for use, c in zip(pages, clean, strict=True)
+        ]
+        if any(one is not None for one in labels):
+            name = pairing.layer.name if annotators else ""
+            pieces.append(_Piece(Role.NOISY, pairing, values.stack(labels, shape), name))
+    return pieces
+
+
+def _snapshot(pairing: Pairing, use: Use, values: Values, contents: Contents) -> NDArray[Any]:
+    """Copy a slice's labels; what was known of it is mended where the layer changed unseen."""
+    labels = read_labels(pairing.layer, pairing.image, pairing.fit, use.index)
+    if pairing.fit.level == 0:
+        known = contents.get(pairing, use.index)
+        found = Content(known.values, known.painted, -1) if labels.size == 0 else content_of(labels)
+        if found.check != known.check:
+            contents.set(pairing, use.index, found)
+    return values.translate(labels, pairing)
+
+
+def _merged(
+    layers: Sequence[Pairing], use: Use | None, values: Values, contents: Contents
+) -> NDArray[Any] | None:
+    """Lay annotations over each other; the lower ones show where the upper say nothing."""
+    merged: NDArray[Any] | None = None
+    for pairing in layers:
+        if use is None:
+            break
+        labels = _snapshot(pairing, use, values, contents)
+        if merged is None:
+            merged = labels
+        elif values.ignore is not None:
+            merged = np.where(merged == values.ignore, labels, merged)
+    return merged
+
+
+def _noisy(
+    pairing: Pairing,
+    use: Use | None,
+    values: Values,
+    contents: Contents,
+    clean: NDArray[Any] | None,
+) -> NDArray[Any] | None:
+    """Return a noisy slice without what a clean annotation of a part of it says."""
+    if use is None or pairing not in use.noisy:
+        return None
+    labels = _snapshot(pairing, use, values, contents)
+    if clean is None or values.ignore is None:
+        return labels
+    unknown = clean == values.ignore
+    if not unknown.any():
+        return labels  # covered whole: the engine knows the two as a pair
+    labels = np.where(unknown, labels, labels.dtype.type(values.ignore))
+    return labels if (labels != values.ignore).any() else None
+
+
+def _example(piece: _Piece, name: str, first: int, lying: Pairing) -> Example:
+    image, fit = piece.pairing.image, piece.pairing.fit
+    data, labels, count = image.data, piece.labels, len(piece.labels)
+
+    def read_image() -> Pixels:
+        pages = [read_slice(data, fit, first + page) for page in range(count)]
+        return pages[0] if count == 1 else np.concatenate(pages)
+
+    def read_label() -> Labels:
+        return np.stack([page.astype(np.int32) for page in labels])
+
+    where = f"slice {first} of " if fit.leading and count == 1 else ""
+    return Example(
+        name=name,
+        role=piece.role,
+        read_image=read_image,
+        read_label=read_label,
+        annotator=piece.annotator,
+        origin=f"{where}{shown(image.name)}",
+        label_origin=f"{where}{shown(piece.pairing.layer.name)}",
+    )
+
+
+def _place(piece: _Piece, first: int, pages: int) -> Place:
+    pairing = piece.pairing
+    return Place(
+        image=pairing.image.name,
+        annotation=pairing.layer.name,
+        slice=first,
+        pages=pages,
+        image_layer=weakref.ref(pairing.image),
+        annotation_layer=weakref.ref(pairing.layer),
+        fit=pairing.fit,
+    )

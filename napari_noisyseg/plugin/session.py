@@ -1,0 +1,283 @@
+"""What the docks of one viewer share: marks, history, the training under way, the model."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.plugin.annotated import Contents
+from napari_noisyseg.plugin.geometry import slice_count
+from napari_noisyseg.plugin.history import CallChange, History
+from napari_noisyseg.plugin.layer_events import LayerWatch
+from napari_noisyseg.plugin.marks import Mark, Zero, read_mark, write_mark
+from napari_noisyseg.plugin.pairing import Pairing, Unpaired, pair_layers
+from napari_noisyseg.plugin.plan import Plan, checks, make_plan, used_slices
+from napari_noisyseg.plugin.warnings_text import warning_of
+from napari_noisyseg.plugin.window_close import when_closed
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Image, Layer
+
+    from napari_noisyseg.plugin.job import Job
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotationInfo:
+    """One line of the table of annotations.
+
+    Attributes
+    ----------
+    layer
+        The annotation layer.
+    image
+        The image it belongs to; None where none fits.
+    mark
+        What the person said about it.
+    share
+        Share of the pixels whose label is not 0, 0 to 1; None while its slices are being read.
+    painted
+        Number of slices with such a pixel; None while they are being read.
+    slices
+        Number of slices.
+    warning
+        What does not fit, one sentence; empty if all is well.
+    pairing
+        How it lies on its image; None without one.
+    """
+
+    layer: Layer
+    image: Image | None
+    mark: Mark
+    share: float | None
+    painted: int | None
+    slices: int
+    warning: str
+    pairing: Pairing | None
+
+
+class Session:
+    """What the docks of one viewer share; get it by `Session.of`.
+
+    Attributes
+    ----------
+    changed
+        Emitted when layers, names, roles or annotations changed; often, so collect it by a timer.
+    job_changed
+        Emitted when there is another job, or when the job is in another state.
+    model_changed
+        Emitted when `model_path` is another.
+    history
+        Undo and redo of what the docks change.
+    contents
+        What is known of the annotations' slices.
+    """
+
+    changed = Signal()
+    job_changed = Signal()
+    model_changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = weakref.ref(viewer)
+        self.history = History()
+        self.contents = Contents()
+        self._job: Job | None = None
+        self._model_path: Path | None = None
+        self._closed = False
+        self._watch = LayerWatch(viewer.layers, self._layer_changed)
+        self.history.changed.connect(self._tell)
+
+    @classmethod
+    def of(cls, viewer: Viewer) -> Session:
+        """Return the session of a viewer; the same for the same viewer."""
+        bare = getattr(viewer, "__wrapped__", viewer)
+        session = _SESSIONS.get(id(bare))
+        if session is None:
+            session = _SESSIONS[id(bare)] = cls(bare)
+            weakref.finalize(bare, _SESSIONS.pop, id(bare), None)
+            when_closed(bare, session.close)
+        return session
+
+    @property
+    def viewer(self) -> Viewer:
+        """The viewer; `ReferenceError` when it is gone."""
+        viewer = self._viewer()
+        if viewer is None:
+            raise ReferenceError("the viewer of this session is gone")
+        return viewer
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers of the viewer, the lowest first; none when the viewer is gone."""
+        viewer = self._viewer()
+        return [] if viewer is None else list(viewer.layers)
+
+    @property
+    def job(self) -> Job | None:
+        """The training that runs, or ran last."""
+        return self._job
+
+    @job.setter
+    def job(self, job: Job | None) -> None:
+        self._job = job
+        self.job_changed.emit()
+
+    @property
+    def model_path(self) -> Path | None:
+        """Run folder or model file whose model is offered for prediction."""
+        return self._model_path
+
+    @model_path.setter
+    def model_path(self, path: Path | None) -> None:
+        self._model_path = path
+        self.model_changed.emit()
+
+    def pairings(self) -> list[Pairing | Unpaired]:
+        """Return every annotation layer with its image, or why it has none."""
+        return pair_layers(self.layers)
+
+    def annotations(self) -> list[AnnotationInfo]:
+        """Return what the table of annotations shows; slices not read yet are not waited for."""
+        everything = self.pairings()
+        return [self._info(pairing, everything) for pairing in everything]
+
+    def plan(self, **kw: Any) -> Plan:
+        """Return what training would be given now; see `make_plan` for the arguments."""
+        return make_plan(self, **kw)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return what `Plan.fingerprint` of a plan made now would return, without copying labels."""
+        pairings = [pairing for pairing in self.pairings() if isinstance(pairing, Pairing)]
+        return checks(used_slices(pairings, self.contents), self.contents)
+
+    def edits_since(self, fingerprint: Mapping[str, str]) -> int:
+        """Return how many annotations of slices are other than those of an earlier plan."""
+        now = self.fingerprint()
+        return sum(now.get(key) != fingerprint.get(key) for key in {*now, *fingerprint})
+
+    def set_role(
+        self, layer: Layer, role: Role | None, index: int | Sequence[int] | None = None
+    ) -> None:
+        """Mark a layer, or one or some of its slices; one step of the history.
+
+        Marking the whole layer marks all its slices.
+        """
+        mark = read_mark(layer)
+        said = "not marked" if role is None else str(role)
+        if index is None:
+            self._mark(f"mark '{layer.name}' as {said}", layer, replace(mark, role=role, slices={}))
+            return
+        slices = dict(mark.slices)
+        chosen = [index] if isinstance(index, int | np.integer) else list(index)
+        for one in chosen:
+            slices.pop(int(one), None)
+            if role is not None and (role is not mark.role or role is Role.CLEAN):
+                slices[int(one)] = role
+        what = f"slice {chosen[0]}" if len(chosen) == 1 else f"{len(chosen)} slices"
+        title = f"mark {what} of '{layer.name}' as {said}"
+        self._mark(title, layer, replace(mark, slices=slices))
+
+    def set_zero(self, layer: Layer, zero: Zero) -> None:
+        """Say what label 0 means in a layer; one step of the history."""
+        meaning = "background" if zero == "background" else "not annotated"
+        title = f"let 0 mean {meaning} in '{layer.name}'"
+        self._mark(title, layer, replace(read_mark(layer), zero=zero))
+
+    def set_image(self, layer: Layer, image: Image | None) -> None:
+        """Say which image an annotation belongs to, None to guess; one step of the history."""
+        name = "" if image is None else image.name
+        title = f"choose the image of '{layer.name}'"
+        self._mark(title, layer, replace(read_mark(layer), image=name))
+
+    def close(self) -> None:
+        """Stop the training, wait up to 5 s for it, and let go of the viewer's layers."""
+        if self._closed:
+            return
+        self._closed = True
+        self._watch.disconnect()
+        job = self._job
+        if job is not None:
+            job.stop()
+            job.join(5)
+        self._job = None
+        self.history.clear()
+
+    def _mark(self, title: str, layer: Layer, mark: Mark) -> None:
+        before = read_mark(layer)
+        if mark == before:
+            return
+        kept = weakref.ref(layer)
+
+        def write(what: Mark) -> None:
+            there = kept()
+            if there is not None:
+                write_mark(there, what)
+
+        write(mark)
+        self.history.record(title, CallChange(lambda: write(before), lambda: write(mark)))
+
+    def _info(
+        self, pairing: Pairing | Unpaired, everything: Sequence[Pairing | Unpaired]
+    ) -> AnnotationInfo:
+        if isinstance(pairing, Unpaired):
+            return AnnotationInfo(
+                pairing.layer, pairing.image, pairing.mark, None, None, 0, pairing.problem, None
+            )
+        count = slice_count(pairing.full_fit)
+        known = [self.contents.known(pairing, index) for index in range(count)]
+        seen = [content for content in known if content is not None]
+        height, width = pairing.full_fit.size
+        whole = len(seen) == count
+        return AnnotationInfo(
+            layer=pairing.layer,
+            image=pairing.image,
+            mark=pairing.mark,
+            share=sum(c.painted for c in seen) / (count * height * width) if whole else None,
+            painted=sum(c.painted > 0 for c in seen) if whole else None,
+            slices=count,
+            warning=warning_of(pairing, everything, known, self.contents),
+            pairing=pairing,
+        )
+
+    def _layer_changed(self, layer: Layer | None, slices: Sequence[int] | None, what: str) -> None:
+        if layer is not None and what == "shown":
+            if not self._differs(layer, slices):
+                return
+        elif layer is not None and what == "pixels":
+            self.contents.touch(layer, slices)
+        elif layer is not None and what == "renamed":
+            self._follow_name(layer)
+        self._tell()
+
+    def _differs(self, layer: Layer, slices: Sequence[int] | None) -> bool:
+        """Whether the slice in view is another than it was: napari's undo does not say so."""
+        if not isinstance(layer.data, np.ndarray) or slices is None:
+            return False
+        pairing = next((p for p in self.pairings() if p.layer is layer), None)
+        if not isinstance(pairing, Pairing) or not self.contents.was_read(pairing, slices[0]):
+            return False
+        before = self.contents.known(pairing, slices[0])
+        self.contents.touch(layer, slices)
+        return self.contents.get(pairing, slices[0]) != before
+
+    def _follow_name(self, image: Layer) -> None:
+        """Let the annotations that were given to an image by hand stay with it under a new name."""
+        before, now = self._watch.former_name(image), image.name
+        for layer in self.layers:
+            mark = read_mark(layer)
+            if before and mark.image == before and before != now:
+                write_mark(layer, replace(mark, image=now))
+
+    def _tell(self) -> None:
+        if not self._closed:
+            self.changed.emit()
+
+
+_SESSIONS: dict[int, Session] = {}

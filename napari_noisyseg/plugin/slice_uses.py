@@ -1,0 +1,83 @@
+"""Which annotations of a slice count, and as what, where several lie on the same image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.plugin.annotated import Contents
+from napari_noisyseg.plugin.geometry import slice_count
+from napari_noisyseg.plugin.pairing import Pairing
+
+
+@dataclass(frozen=True)
+class Use:
+    """What training makes of one slice of an image.
+
+    Attributes
+    ----------
+    index
+        Flat index of the slice.
+    clean, noisy, test
+        The annotations that count, the uppermost layer first. A slice for testing is for nothing
+        else.
+    """
+
+    index: int
+    clean: tuple[Pairing, ...] = ()
+    noisy: tuple[Pairing, ...] = ()
+    test: tuple[Pairing, ...] = ()
+
+
+def groups(pairings: Sequence[Pairing]) -> list[list[Pairing]]:
+    """Put the annotations of one image together, the uppermost layer first."""
+    found: dict[object, list[Pairing]] = {}
+    for pairing in reversed(pairings):
+        key = (id(pairing.image), pairing.fit.leading, pairing.fit.channel_axis)
+        found.setdefault(key, []).append(pairing)
+    return list(found.values())[::-1]
+
+
+def uses(group: Sequence[Pairing], contents: Contents) -> Iterator[Use]:
+    """Give the slices of one image on which any annotation counts.
+
+    An annotation in which 0 means *not annotated* does not count where it is empty. Neither does
+    an empty slice of a clean layer on which another layer is painted, unless the slice itself was
+    marked: an expert's layer over a stack is empty on all the slices that the expert never saw.
+    """
+    marked = [pairing for pairing in group if pairing.mark.is_marked]
+    for index in range(slice_count(group[0].full_fit) if marked else 0):
+        use = use_of(marked, contents, index)
+        if use is not None:
+            yield use
+
+
+def use_of(group: Sequence[Pairing], contents: Contents, index: int) -> Use | None:
+    """Return what training makes of one slice; None: nothing."""
+    by_role: dict[Role, list[Pairing]] = {Role.CLEAN: [], Role.NOISY: [], Role.TEST: []}
+    for pairing in group:
+        role = pairing.mark.role_of(index)
+        if role in by_role and counts(pairing, group, contents, index):
+            by_role[role].append(pairing)
+    if by_role[Role.TEST]:
+        return Use(index, test=tuple(by_role[Role.TEST]))
+    if by_role[Role.CLEAN] or by_role[Role.NOISY]:
+        return Use(index, tuple(by_role[Role.CLEAN]), tuple(by_role[Role.NOISY]))
+    return None
+
+
+def counts(pairing: Pairing, group: Sequence[Pairing], contents: Contents, index: int) -> bool:
+    """Whether an annotation says anything about a slice; see `uses`."""
+    if contents.get(pairing, index).painted:
+        return True
+    if pairing.mark.zero == "unannotated":
+        return False
+    if pairing.mark.role_of(index) is not Role.CLEAN or index in pairing.mark.slices:
+        return True
+    return not any(
+        other.mark.role_of(index) in (Role.CLEAN, Role.NOISY, Role.TEST)
+        and contents.get(other, index).painted
+        for other in group
+        if other is not pairing
+    )
