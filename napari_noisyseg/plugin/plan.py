@@ -16,11 +16,12 @@ from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.annotated import Content, Contents, content_of, read_labels
 from napari_noisyseg.plugin.geometry import Fit, read_slice
-from napari_noisyseg.plugin.label_values import Values, choose_values
+from napari_noisyseg.plugin.label_values import Values
 from napari_noisyseg.plugin.marks import slice_names
-from napari_noisyseg.plugin.pairing import Pairing, pair_layers
-from napari_noisyseg.plugin.plan_text import Counts, problem_of, sentence_of
-from napari_noisyseg.plugin.slice_uses import Use, groups, uses
+from napari_noisyseg.plugin.outline import checks, layers_and_contents, make_outline
+from napari_noisyseg.plugin.pairing import Pairing
+from napari_noisyseg.plugin.plan_text import Counts
+from napari_noisyseg.plugin.slice_uses import Use
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -116,10 +117,9 @@ def make_plan(
     contents
         What is known of the slices; read anew without it.
     """
-    layers, contents = layers_and_contents(session_or_layers, contents)
-    pairings = pairings_of(layers, size)
-    used = used_slices(pairings, contents)
-    values = choose_values(used, contents, dimensions)
+    contents = layers_and_contents(session_or_layers, contents)[1]
+    outline = make_outline(session_or_layers, dimensions, method, size, contents)
+    used, values = outline.used, outline.values
     names = _Names()
     examples: list[Example] = []
     places: dict[Role, dict[tuple[str, str], Place]] = {role: {} for role in Role}
@@ -132,53 +132,16 @@ def make_plan(
                 examples.append(example)
                 key = (example.name, example.annotator)
                 places[piece.role][key] = _place(piece, first, len(pages))
-    counts = Counts.of(used, dimensions, values, contents)
     return Plan(
         examples=tuple(examples),
         places=places[Role.NOISY],
         clean_places=places[Role.CLEAN],
-        sentence=sentence_of(counts),
-        problem=problem_of(counts, layers, method, values),
+        sentence=outline.sentence,
+        problem=outline.problem,
         ignore_value=values.ignore,
-        counts=counts,
+        counts=outline.counts,
         _checks=checks(used, contents),
     )
-
-
-def layers_and_contents(
-    session_or_layers: Session | Sequence[Layer], contents: Contents | None
-) -> tuple[Sequence[Layer], Contents]:
-    """Return all layers, and what is known of their slices."""
-    from napari_noisyseg.plugin.session import Session
-
-    if isinstance(session_or_layers, Session):
-        return session_or_layers.layers, session_or_layers.contents
-    return session_or_layers, Contents() if contents is None else contents
-
-
-def pairings_of(layers: Sequence[Layer], size: int | None = None) -> list[Pairing]:
-    """Return the annotations that have an image."""
-    return [pairing for pairing in pair_layers(layers, size) if isinstance(pairing, Pairing)]
-
-
-def used_slices(
-    pairings: Sequence[Pairing], contents: Contents
-) -> list[tuple[list[Pairing], list[Use]]]:
-    """Return, for every image, its annotations and the slices on which any of them counts."""
-    return [(group, list(uses(group, contents))) for group in groups(pairings)]
-
-
-def checks(used: Sequence[tuple[list[Pairing], list[Use]]], contents: Contents) -> dict[str, str]:
-    """Return what each annotation is now, by layer and slice; see `Plan.fingerprint`."""
-    found = {}
-    for _, slices in used:
-        for use in slices:
-            for role, layers in (("c", use.clean), ("n", use.noisy), ("t", use.test)):
-                for pairing in layers:
-                    check = contents.get(pairing, use.index).check
-                    key = f"{pairing.layer.unique_id}/{use.index}"
-                    found[key] = f"{role}{check:08x}{pairing.mark.zero[0]}"
-    return found
 
 
 @dataclass(frozen=True, eq=False)

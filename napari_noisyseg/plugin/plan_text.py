@@ -134,7 +134,7 @@ def sentence_of(counts: Counts) -> str:
     return f"{amounts} {noun}{of}{classes}"
 
 
-def problem_of(counts: Counts, layers: Sequence[Layer], method: str, values: Values) -> str:
+def problem_of(counts: Counts, layers: Sequence[Layer], method: str) -> str:
     """Return why training cannot start, one sentence; empty if it can."""
     if not images_of(layers):
         return "Open an image and its annotations to begin."

@@ -17,8 +17,9 @@ from napari_noisyseg.plugin.geometry import slice_count
 from napari_noisyseg.plugin.history import CallChange, History
 from napari_noisyseg.plugin.layer_events import LayerWatch
 from napari_noisyseg.plugin.marks import Mark, Zero, read_mark, write_mark
+from napari_noisyseg.plugin.outline import Outline, checks, make_outline, pairings_of, used_slices
 from napari_noisyseg.plugin.pairing import Pairing, Unpaired, pair_layers
-from napari_noisyseg.plugin.plan import Plan, checks, make_plan, used_slices
+from napari_noisyseg.plugin.plan import Plan, make_plan
 from napari_noisyseg.plugin.warnings_text import warning_of
 from napari_noisyseg.plugin.window_close import when_closed
 
@@ -152,10 +153,21 @@ class Session:
         """Return what training would be given now; see `make_plan` for the arguments."""
         return make_plan(self, **kw)
 
+    def outline(self, **kw: Any) -> Outline:
+        """Return the sentence, the numbers and the problem of a plan; nothing is copied for it."""
+        return make_outline(self, **kw)
+
+    def unread(self) -> list[tuple[Pairing, int]]:
+        """Return the slices of annotations that have to be looked at, so that all else is quick."""
+        return [
+            (pairing, index)
+            for pairing in pairings_of(self.layers)
+            for index in self.contents.unread(pairing)
+        ]
+
     def fingerprint(self) -> dict[str, str]:
         """Return what `Plan.fingerprint` of a plan made now would return, without copying labels."""
-        pairings = [pairing for pairing in self.pairings() if isinstance(pairing, Pairing)]
-        return checks(used_slices(pairings, self.contents), self.contents)
+        return checks(used_slices(pairings_of(self.layers), self.contents), self.contents)
 
     def edits_since(self, fingerprint: Mapping[str, str]) -> int:
         """Return how many annotations of slices are other than those of an earlier plan."""

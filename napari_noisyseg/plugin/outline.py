@@ -1,0 +1,100 @@
+"""Which slices count, how many there are of each role, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_noisyseg.plugin.annotated import Contents
+from napari_noisyseg.plugin.label_values import Values, choose_values
+from napari_noisyseg.plugin.pairing import Pairing, pair_layers
+from napari_noisyseg.plugin.plan_text import Counts, problem_of, sentence_of
+from napari_noisyseg.plugin.slice_uses import Use, groups, uses
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_noisyseg.plugin.session import Session
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A plan without its examples: nothing is copied for it.
+
+    Attributes
+    ----------
+    used
+        For every image its annotations, and the slices on which any of them counts.
+    values
+        How the labels of the layers become those that training sees.
+    counts
+        How many slices there are of each role.
+    sentence
+        What will be trained on: ``"12 clean and 174 noisy slices of 'chest', 2 classes"``.
+    problem
+        Why training cannot start, one sentence; empty if it can.
+    """
+
+    used: list[tuple[list[Pairing], list[Use]]]
+    values: Values
+    counts: Counts
+    sentence: str
+    problem: str
+
+    @property
+    def ignore_value(self) -> int | None:
+        """Label of the pixels that are not annotated."""
+        return self.values.ignore
+
+
+def make_outline(
+    session_or_layers: Session | Sequence[Layer],
+    dimensions: int = 2,
+    method: str = "trust",
+    size: int | None = None,
+    contents: Contents | None = None,
+) -> Outline:
+    """Outline the plan of the layers that are marked; the arguments are those of `make_plan`."""
+    layers, contents = layers_and_contents(session_or_layers, contents)
+    used = used_slices(pairings_of(layers, size), contents)
+    values = choose_values(used, contents, dimensions)
+    counts = Counts.of(used, dimensions, values, contents)
+    problem = problem_of(counts, layers, method)
+    return Outline(used, values, counts, sentence_of(counts), problem)
+
+
+def layers_and_contents(
+    session_or_layers: Session | Sequence[Layer], contents: Contents | None
+) -> tuple[Sequence[Layer], Contents]:
+    """Return all layers, and what is known of their slices."""
+    from napari_noisyseg.plugin.session import Session
+
+    if isinstance(session_or_layers, Session):
+        return session_or_layers.layers, session_or_layers.contents
+    return session_or_layers, Contents() if contents is None else contents
+
+
+def pairings_of(layers: Sequence[Layer], size: int | None = None) -> list[Pairing]:
+    """Return the annotations that have an image."""
+    return [pairing for pairing in pair_layers(layers, size) if isinstance(pairing, Pairing)]
+
+
+def used_slices(
+    pairings: Sequence[Pairing], contents: Contents
+) -> list[tuple[list[Pairing], list[Use]]]:
+    """Return, for every image, its annotations and the slices on which any of them counts."""
+    return [(group, list(uses(group, contents))) for group in groups(pairings)]
+
+
+def checks(used: Sequence[tuple[list[Pairing], list[Use]]], contents: Contents) -> dict[str, str]:
+    """Return what each annotation is now, by layer and slice; see `Plan.fingerprint`."""
+    found = {}
+    for _, slices in used:
+        for use in slices:
+            for role, layers in (("c", use.clean), ("n", use.noisy), ("t", use.test)):
+                for pairing in layers:
+                    check = contents.get(pairing, use.index).check
+                    key = f"{pairing.layer.unique_id}/{use.index}"
+                    found[key] = f"{role}{check:08x}{pairing.mark.zero[0]}"
+    return found
