@@ -52,6 +52,8 @@ def checked_labels(
     Their values are looked at on the processor, or with `look` everywhere: elsewhere the look waits
     for the device, which would cost every training step.
     """
+    if not isinstance(labels, Tensor):
+        raise ValueError(f"labels must be integer tensors, not {type(labels).__name__}")
     if labels.shape != logits.shape[:1] + logits.shape[2:]:
         raise ValueError(
             f"labels of shape {tuple(labels.shape)} do not fit logits of shape "

@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 
 import torch
 import torch.autograd.forward_ad as forward_ad
@@ -77,8 +78,8 @@ def pixel_weights(
     Raises
     ------
     ValueError
-        If images are no float tensors of one kind, or shapes or label values do not fit the images
-        and the network's logits.
+        If images are no float tensors of one kind, shapes or label values do not fit the images
+        and the network's logits, or the weights would not be finite.
 
     References
     ----------
@@ -91,6 +92,8 @@ def pixel_weights(
     checked_labels(logits, noisy_labels, ignore_index, look=True)
     aligned = alignment(logits, noisy_labels, tangent, ignore_index).clamp_min(0)
     total = aligned.sum()
+    if not total.isfinite():
+        raise ValueError("images or parameters hold values that are not finite, or too large")
     return aligned / total if total > 0 else torch.zeros_like(aligned)
 
 
@@ -109,7 +112,7 @@ def clean_gradient(
     """
     parameters = trainable(network)
     with torch.enable_grad():
-        logits = checked_logits(functional_call(network, _copied_buffers(network), (images,)))
+        logits = _called_with(network, _copied_buffers(network), images)
         labels = checked_labels(logits, labels, ignore_index, look=look)
         gradients = torch.autograd.grad(
             mean_loss(logits, labels, ignore_index),
@@ -156,13 +159,13 @@ def logits_and_tangent(
         try:
             state = {**frozen, **duals, **_copied_buffers(network)}
             with shared.recording() if shared else nullcontext():
-                output = functional_call(network, state, (plain_layout(images),))
+                output = _called_with(network, state, plain_layout(images))
         except (RuntimeError, NotImplementedError) as error:
             if "forward" not in str(error).lower() and "jvp" not in str(error).lower():
                 raise
             failure = str(error).splitlines()[0]
         else:
-            logits, tangent = forward_ad.unpack_dual(checked_logits(output))
+            logits, tangent = forward_ad.unpack_dual(output)
             if tangent is not None:
                 return logits.clone(), tangent.clone()
     if not any(bool(part.any()) for part in direction.values()):
@@ -281,6 +284,8 @@ def trainable(network: nn.Module) -> dict[str, nn.Parameter]:
 def _check_images(noisy: Tensor, clean: Tensor) -> None:
     """Raise a ValueError unless both are float (B, channels, *spatial), B aside of like kind."""
     for images in (noisy, clean):
+        if not isinstance(images, Tensor):
+            raise ValueError(f"images must be float tensors, not {type(images).__name__}")
         if not images.is_floating_point() or images.dim() < 3:
             raise ValueError(
                 f"images must be floats of shape (B, channels, *spatial), not {images.dtype} of "
@@ -313,7 +318,25 @@ def _logits_at(network: nn.Module, images: Tensor, direction: Direction, step: f
         alpha=step,
     )
     state = {**dict(zip(parameters, moved, strict=True)), **_copied_buffers(network)}
-    return checked_logits(functional_call(network, state, (images,)))
+    return _called_with(network, state, images)
+
+
+def _called_with(network: nn.Module, state: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """Give the network's logits with other parameters and buffers, and leave its own in place.
+
+    `functional_call` alone follows a tensor to all its names. A module that is registered twice (as
+    in MONAI's DynUNet) it would change twice, and put back what the first change put in. So every
+    module's tensors are named once here, and those that several modules share once for each.
+    """
+    own = chain(network.named_parameters(), network.named_buffers())
+    new = {id(tensor): state[name] for name, tensor in own if name in state}
+    complete = {
+        f"{prefix}.{name}".removeprefix("."): new[id(tensor)]
+        for prefix, module in network.named_modules()
+        for name, tensor in chain(module._parameters.items(), module._buffers.items())
+        if tensor is not None and id(tensor) in new
+    }
+    return checked_logits(functional_call(network, complete, (images,), tie_weights=False))
 
 
 def _copied_buffers(network: nn.Module) -> dict[str, Tensor]:

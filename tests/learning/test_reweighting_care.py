@@ -66,6 +66,41 @@ def test_nothing_of_the_network_and_no_random_generator_changes(mode: str) -> No
     assert network.training == (mode == "training")
 
 
+def test_a_module_under_two_names_is_weighed_right_and_stays_itself() -> None:
+    class Twice(nn.Module):
+        """The same block twice, as in MONAI's DynUNet: one module that has two names."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 1, 1)
+            self.middle = nn.Sequential(nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Tanh())
+            self.again = self.middle
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.last(self.again(self.middle(self.first(images))))
+
+    torch.manual_seed(0)
+    network = Twice().double()
+    noisy, clean = batch(0), batch(1)
+    given = (noisy[0].double(), noisy[1], clean[0].double(), clean[1])
+    tied = copy.deepcopy(network)  # the same tensors again, in a module that has one name
+    tied.again = copy.deepcopy(tied.middle)
+    tied.again[0].weight, tied.again[0].bias = tied.middle[0].weight, tied.middle[0].bias
+    tied.again[1].weight, tied.again[1].bias = tied.middle[1].weight, tied.middle[1].bias
+    before, parts = copy.deepcopy(network.state_dict()), dict(network.named_parameters())
+
+    weights = pixel_weights(network, *given)
+
+    assert torch.allclose(weights, pixel_weights(tied, *given), rtol=1e-10, atol=1e-16)
+    assert all(after is parts[name] for name, after in network.named_parameters())
+    assert dict(network.named_parameters()).keys() == parts.keys()
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+    reweighting.shifted_logits(
+        network, given[0], reweighting.clean_gradient(network, *given[2:]), 1e-3
+    )
+    assert all(after is parts[name] for name, after in network.named_parameters())
+
+
 def test_a_network_without_gradients_gets_none() -> None:
     network = plain_network()
     weights = pixel_weights(network, *batch(0), *batch(1))
@@ -193,6 +228,10 @@ def arguments(**changed: Any) -> dict[str, Any]:
         ({"noisy_images": (batch(0)[0] * 9).byte()}, "must be floats .* not torch.uint8"),
         ({"clean_images": batch(0)[0][0, 0]}, "must be floats of shape .B, channels, .spatial."),
         ({"noisy_images": batch(0)[0].repeat(1, 3, 1, 1)}, "differ in channels"),
+        ({"noisy_images": batch(0)[0].numpy()}, "must be float tensors, not ndarray"),
+        ({"clean_labels": batch(0)[1].tolist()}, "must be integer tensors, not list"),
+        ({"noisy_images": batch(0)[0] / 0}, "not finite"),
+        ({"clean_images": batch(1)[0] * float("nan")}, "not finite"),
     ],
 )
 def test_what_does_not_fit_is_one_clear_value_error(changed: dict[str, Any], sentence: str) -> None:
