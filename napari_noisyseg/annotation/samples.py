@@ -1,28 +1,28 @@
-"""The sample data set: drawn photographs of skin lesions with exact and with cheap masks.
+"""The sample data sets: drawn skin lesions, and real coins, with exact and with cheap masks.
 
-Everything is made here from a seed; nothing is downloaded and no person's picture is in it.
+The lesions are made here from a seed, the coins are cut out of a photograph that scikit-image brings
+along; nothing is downloaded and no person's picture is in either.
 """
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.encoding import png_bytes
-from napari_noisyseg.annotation.listing import is_litter
 from napari_noisyseg.annotation.noise import polygon
 from napari_noisyseg.annotation.overlap import confusion
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.annotation.sample_coins import COINS, WINDOW, coin_tiles
 from napari_noisyseg.annotation.sample_skin import photograph
-from napari_noisyseg.errors import StoppedError, UserError
-from napari_noisyseg.files import csv_text, name_digest, shown, write_file
+from napari_noisyseg.annotation.whole_folders import write_whole_folder
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import csv_text, shown, write_file
 
 SMALLEST, LARGEST = 32, 1024
 """Sides in pixels that a sample image may have."""
@@ -30,11 +30,11 @@ MOST = 9999
 """Largest number of images of one role."""
 
 _README = """\
-Sample data of napari-noisyseg: drawn photographs of skin lesions, made from seed {seed}.
+Sample data of napari-noisyseg: {about}, made from seed {seed}.
 No person's picture is in it; use it as you like.
 
 noisy_img/    {noisy} images, and
-noisy_gt/     their cheap masks: triangles and quadrilaterals with corners on the lesion's outline
+noisy_gt/     their cheap masks: {cheap}
 clean_img/    {clean} images, and
 clean_gt/     their exact masks
 test_img/     {test} images that no training sees, and
@@ -43,15 +43,69 @@ noisy_truth/  the exact masks of the noisy images. Training never reads them: th
               measure whether the learned weights find the wrong pixels.
 noisy_dice.csv  how far each cheap mask agrees with the exact one (Dice, 0 to 1)
 
-Images are 8-bit RGB, masks 8-bit: 0 is skin, 255 is lesion. Equal names belong together.
+Images are 8-bit {colours}, masks 8-bit: 0 is {ground}, 255 is {thing}. Equal names belong together.
 
 Train on it:  napari-noisyseg train THIS_FOLDER
 """
 
 
+@dataclass(frozen=True)
+class SampleSet:
+    """What there is to choose from.
+
+    Attributes
+    ----------
+    noisy, clean, test
+        Numbers of images, if nothing else is asked for.
+    size
+        Height and width of the images in pixels, if nothing else is asked for.
+    words
+        What the description says of the set.
+    """
+
+    noisy: int
+    clean: int
+    test: int
+    size: int
+    words: dict[str, str]
+
+
+SETS: Mapping[str, SampleSet] = MappingProxyType(
+    {
+        "lesions": SampleSet(
+            noisy=60,
+            clean=10,
+            test=20,
+            size=128,
+            words={
+                "about": "drawn photographs of skin lesions",
+                "cheap": "triangles and quadrilaterals with corners on the lesion's outline",
+                "colours": "RGB",
+                "ground": "skin",
+                "thing": "lesion",
+            },
+        ),
+        "coins": SampleSet(
+            noisy=14,
+            clean=5,
+            test=5,
+            size=WINDOW,
+            words={
+                "about": "coins out of a photograph of the Brooklyn Museum (scikit-image's coins.png)",
+                "cheap": "one threshold for all, or triangles and quadrilaterals",
+                "colours": "grey",
+                "ground": "table",
+                "thing": "coin",
+            },
+        ),
+    }
+)
+"""The sample data sets by name."""
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One drawn photograph.
+    """One picture of a sample data set.
 
     Attributes
     ----------
@@ -60,12 +114,12 @@ class Sample:
     role
         Whether the annotation is noisy, clean or for testing.
     image
-        RGB picture, (height, width, 3), uint8.
+        RGB picture, (height, width, 3), or grey one, (height, width), uint8.
     truth
         The exact mask, (height, width), bool; never empty.
     annotation
-        The mask that a person would have given, (height, width), bool: a polygon of 3 or 4 corners
-        where the role is noisy, the exact mask elsewhere.
+        The mask that a person would have given, (height, width), bool: a cheap one where the role is
+        noisy, the exact mask elsewhere.
     """
 
     name: str
@@ -76,11 +130,17 @@ class Sample:
 
 
 def make_samples(
-    seed: int = 0, noisy: int = 60, clean: int = 10, test: int = 20, size: int = 128
+    seed: int = 0,
+    noisy: int | None = None,
+    clean: int | None = None,
+    test: int | None = None,
+    size: int | None = None,
+    *,
+    which: str = "lesions",
 ) -> list[Sample]:
-    """Draw the sample data set.
+    """Make a sample data set.
 
-    Each image depends on the seed, its role and its number only: a larger set begins with the
+    Each lesion depends on the seed, its role and its number only: a larger set begins with the
     smaller one.
 
     Parameters
@@ -88,9 +148,11 @@ def make_samples(
     seed
         0 or more; the same seed gives the same set.
     noisy, clean, test
-        Numbers of images, 0 to 9999.
+        Numbers of images, 0 to 9999, of coins 24 together; None for the set's own.
     size
-        Height and width of every image in pixels, 32 to 1024.
+        Height and width of every image in pixels, 32 to 1024; None for the set's own.
+    which
+        A name of `SETS`.
 
     Returns
     -------
@@ -100,9 +162,28 @@ def make_samples(
     Raises
     ------
     UserError
-        If a number is out of its range, or all three counts are 0.
+        If a number is out of its range, all three counts are 0, or there is no such set.
     """
-    counts = {Role.NOISY: noisy, Role.CLEAN: clean, Role.TEST: test}
+    if which not in SETS:
+        raise UserError(f"There is no sample data set {shown(which)}: choose {' or '.join(SETS)}.")
+    usual = SETS[which]
+    counts = {
+        Role.NOISY: usual.noisy if noisy is None else noisy,
+        Role.CLEAN: usual.clean if clean is None else clean,
+        Role.TEST: usual.test if test is None else test,
+    }
+    side = usual.size if size is None else size
+    _refuse_numbers(seed, counts, side)
+    if which == "coins":
+        return _coins(seed, counts, side)
+    return [
+        _sample(role, index, np.random.default_rng([seed, number, index]), side)
+        for number, (role, count) in enumerate(counts.items())
+        for index in range(count)
+    ]
+
+
+def _refuse_numbers(seed: int, counts: Mapping[Role, int], size: int) -> None:
     if seed < 0:
         raise UserError(f"The seed of the sample data is a whole number from 0 on, not {seed}.")
     if not SMALLEST <= size <= LARGEST:
@@ -117,26 +198,43 @@ def make_samples(
             )
     if not sum(counts.values()):
         raise UserError("A sample data set without one image was asked for: ask for some.")
-    return [
-        _sample(role, index, np.random.default_rng([seed, number, index]), size)
-        for number, (role, count) in enumerate(counts.items())
-        for index in range(count)
-    ]
+
+
+def _coins(seed: int, counts: Mapping[Role, int], size: int) -> list[Sample]:
+    if (wanted := sum(counts.values())) > COINS:
+        raise UserError(
+            f"There are {COINS} coins in the photograph but {wanted} images were asked for: ask for "
+            "fewer noisy, clean or test ones."
+        )
+    tiles = iter(coin_tiles(np.random.default_rng(seed), size))
+    samples = []
+    for role, count in counts.items():
+        for index in range(count):
+            image, truth, cheap = next(tiles)
+            annotation = cheap if role is Role.NOISY else truth
+            samples.append(Sample(f"{role}_{index + 1:03d}", role, image, truth, annotation))
+    return samples
 
 
 def write_samples(
-    folder: Path, seed: int = 0, noisy: int = 60, clean: int = 10, test: int = 20, size: int = 128
+    folder: Path,
+    seed: int = 0,
+    noisy: int | None = None,
+    clean: int | None = None,
+    test: int | None = None,
+    size: int | None = None,
+    *,
+    which: str = "lesions",
 ) -> list[Sample]:
     """Write the sample data set in the layout that training reads.
 
-    The folder appears whole or not at all: everything is written in a hidden folder beside it
-    (inside it, where it is already there and empty) and moved into place at the end.
+    The folder appears whole or not at all.
 
     Parameters
     ----------
     folder
         The folder to make; it may be there already if nothing is in it.
-    seed, noisy, clean, test, size
+    seed, noisy, clean, test, size, which
         As for `make_samples`.
 
     Returns
@@ -151,42 +249,13 @@ def write_samples(
     StoppedError
         If the disk fails or is full; nothing of the set is left behind.
     """
-    folder = Path(folder)
-    there = _refuse_taken(folder)
-    # The hidden folder's name tells which target it is for, so that those of killed processes can
-    # be removed without touching anybody else's.
-    around = folder if there else folder.parent
-    pattern = f".noisyseg-{name_digest(folder.absolute().name)}-{{}}.tmp"
-    staging = around / pattern.format(secrets.token_hex(4))
-    made = [one for one in (around, *around.parents) if not one.exists()]
-    moved: list[Path] = []
-    try:
-        _make(staging, folder)  # before the drawing, which takes seconds
-        samples = make_samples(seed, noisy, clean, test, size)
-        _fill(staging, samples, seed)
-        if there:
-            for part in sorted(staging.iterdir()):
-                part.rename(folder / part.name)
-                moved.append(folder / part.name)
-            staging.rmdir()
-        else:
-            staging.rename(folder)
-    except BaseException as error:  # an interrupt leaves nothing either
-        _remove([staging, *moved])
-        for one in made:
-            with suppress(OSError):  # something else has moved in, or it was never made
-                one.rmdir()
-        if not isinstance(error, (OSError, StoppedError)):
-            raise
-        _refuse_taken(folder)  # another process was faster: that is what to say
-        cause = error if isinstance(error, OSError) else error.__cause__
-        reason = _reason(cause if isinstance(cause, Exception) else error)
-        raise StoppedError(
-            f"The sample data could not be written to {shown(folder)} ({reason}), and nothing of "
-            "them is left there: make room or choose another folder."
-        ) from error
-    _remove(list(around.glob(pattern.format("*"))))
-    return samples
+
+    def fill(home: Path) -> list[Sample]:
+        samples = make_samples(seed, noisy, clean, test, size, which=which)
+        _fill(home, samples, seed, which)
+        return samples
+
+    return write_whole_folder(Path(folder), fill, "The sample data")
 
 
 def _sample(role: Role, index: int, rng: np.random.Generator, size: int) -> Sample:
@@ -197,42 +266,7 @@ def _sample(role: Role, index: int, rng: np.random.Generator, size: int) -> Samp
     return Sample(f"{role}_{index + 1:03d}", role, image, truth, annotation)
 
 
-def _refuse_taken(folder: Path) -> bool:
-    """Return whether the folder is there already, empty; refuse what is no place for a set."""
-    try:
-        if not (folder.exists() or folder.is_symlink()):
-            return False
-        if not folder.is_dir():
-            raise UserError(
-                f"{shown(folder)} is not a folder: give the name of a new or empty folder."
-            )
-        taken = sorted(one.name for one in folder.iterdir() if not is_litter(one))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"The folder {shown(folder)} cannot be used ({_reason(error)}): choose another one."
-        ) from error
-    if taken:
-        raise UserError(
-            f"The folder {shown(folder)} is not empty (it holds {shown(taken[0])}): give the name "
-            "of a new or empty folder."
-        )
-    return True
-
-
-def _make(staging: Path, folder: Path) -> None:
-    try:
-        staging.mkdir(parents=True)
-    except OSError as error:
-        raise UserError(
-            f"The folder {shown(folder)} cannot be made ({_reason(error)}): choose another one."
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
-
-
-def _fill(folder: Path, samples: Sequence[Sample], seed: int) -> None:
+def _fill(folder: Path, samples: Sequence[Sample], seed: int, which: str) -> None:
     """Write images, masks and descriptions into a folder that is there and empty."""
     agreement = []
     for sample in samples:
@@ -248,14 +282,5 @@ def _fill(folder: Path, samples: Sequence[Sample], seed: int) -> None:
     if agreement:
         write_file(folder / "noisy_dice.csv", csv_text(["name", "dice"], agreement))
     counts = {str(role): sum(sample.role == role for sample in samples) for role in Role}
-    write_file(folder / "README.txt", _README.format(seed=seed, **counts))
-
-
-def _remove(paths: Sequence[Path]) -> None:
-    """Remove what was made here, as far as the disk lets."""
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+    words = SETS[which].words
+    write_file(folder / "README.txt", _README.format(seed=seed, **counts, **words))

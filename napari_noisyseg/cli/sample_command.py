@@ -14,25 +14,32 @@ def add_parser(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "sample",
-        help="write the sample data set",
-        description="Write a made-up data set of skin lesions in the layout that 'train' reads: "
-        "images with noisy, clean and test masks, and noisy_truth/ to judge trust by.",
+        help="write a sample data set",
+        description="Write a data set in the layout that 'train' reads, made-up skin lesions or real "
+        "coins: images with noisy, clean and test masks, and noisy_truth/ to judge trust by.",
         allow_abbrev=False,
     )
     parser.set_defaults(run=run)
     parser.add_argument("folder", type=file_path, metavar="DIR", help="folder to make")
+    parser.add_argument(
+        "--set",
+        dest="which",
+        choices=("lesions", "coins"),
+        default="lesions",
+        help="drawn skin lesions, or coins out of a real photograph; default: lesions",
+    )
     parser.add_argument("--seed", type=whole_number, default=0, metavar="S", help="default: 0")
     parser.add_argument(
-        "--noisy", type=whole_number, default=60, metavar="N", help="images; default: 60"
+        "--noisy", type=whole_number, metavar="N", help="images; default: 60 lesions, 14 coins"
     )
     parser.add_argument(
-        "--clean", type=whole_number, default=10, metavar="N", help="images; default: 10"
+        "--clean", type=whole_number, metavar="N", help="images; default: 10 lesions, 5 coins"
     )
     parser.add_argument(
-        "--test", type=whole_number, default=20, metavar="N", help="images; default: 20"
+        "--test", type=whole_number, metavar="N", help="images; default: 20 lesions, 5 coins"
     )
     parser.add_argument(
-        "--size", type=whole_number, default=128, metavar="PX", help="side; default: 128"
+        "--size", type=whole_number, metavar="PX", help="side; default: 128 (lesions), 72 (coins)"
     )
     parser.add_argument("--quiet", action="store_true", help="print errors and warnings only")
 
@@ -48,6 +55,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         clean=arguments.clean,
         test=arguments.test,
         size=arguments.size,
+        which=arguments.which,
     )
     console.say(f"wrote {len(samples)} images with masks to {arguments.folder}")
     console.say(f"next: napari-noisyseg train {shlex.quote(str(arguments.folder))}")

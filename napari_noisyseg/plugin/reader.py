@@ -17,7 +17,8 @@ from napari_noisyseg.annotation.images import read_image
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import safe_name
 from napari_noisyseg.model.settings import read_settings
-from napari_noisyseg.plugin.sample_data import METADATA_KEY, LayerTuple
+from napari_noisyseg.plugin.marks import METADATA_KEY
+from napari_noisyseg.plugin.sample_data import LayerTuple
 
 MODEL_FILES = ("best.pt", "checkpoint.pt")
 

@@ -7,43 +7,71 @@ from typing import Any
 import numpy as np
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.annotation.samples import make_samples
+from napari_noisyseg.annotation.samples import SETS, make_samples
+from napari_noisyseg.plugin.marks import METADATA_KEY
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 """What napari makes a layer of: data, the layer's arguments, the layer's kind."""
 
-METADATA_KEY = "napari-noisyseg"
-"""Where a layer's ``metadata`` keeps what this plugin knows of it."""
 
-
-def open_sample() -> list[LayerTuple]:
-    """Return drawn skin lesions with cheap and with exact annotations, as stacks of slices.
+def open_lesions() -> list[LayerTuple]:
+    """Return drawn skin lesions as a stack, annotated cheaply but for a few slices.
 
     Returns
     -------
     list of layer tuples
-        ``lesions``, an image (slices, height, width, 3), uint8; ``noisy annotation`` and ``clean
-        annotation``, labels (slices, height, width), uint8, 0 skin and 1 lesion. Each slice is
-        annotated in one of the two; ``metadata["napari-noisyseg"]`` of both has the layer's
-        ``role`` and the ``slices`` that are annotated in it, that of the image the slices'
-        ``names``.
+        ``lesions``, an image (slices, height, width, 3), uint8; ``true outlines`` and ``lesion
+        annotation``, labels (slices, height, width), uint8, 0 skin and 1 lesion. The annotation is
+        marked as noisy, its first slices as clean; the true outlines, which no training sees, are
+        marked as ignored and hidden. The image knows the slices' ``names``.
     """
-    samples = make_samples(test=0)
+    return _layers("lesions", "lesion")
+
+
+def open_coins() -> list[LayerTuple]:
+    """Return coins out of a real photograph as a stack, annotated in a hurry but for a few slices.
+
+    Returns
+    -------
+    list of layer tuples
+        ``coins``, an image (slices, height, width), uint8, and labels as for `open_lesions`: ``true
+        outlines`` and ``coin annotation``.
+    """
+    return _layers("coins", "coin")
+
+
+def _layers(which: str, thing: str) -> list[LayerTuple]:
+    usual = SETS[which]
+    drawn = make_samples(noisy=usual.noisy, clean=usual.clean, test=0, which=which)
+    # The clean ones first: they are what one looks at first.
+    samples = sorted(drawn, key=lambda sample: sample.role is not Role.CLEAN)
     images = np.stack([sample.image for sample in samples])
-    names = [sample.name for sample in samples]
-    layers: list[LayerTuple] = [
+    clean = [index for index, sample in enumerate(samples) if sample.role is Role.CLEAN]
+    roles = {str(index): Role.CLEAN.value for index in clean}
+    return [
         (
             images,
-            {"name": "lesions", "rgb": True, "metadata": {METADATA_KEY: {"names": names}}},
+            {
+                "name": which,
+                "rgb": images.ndim == 4,
+                "metadata": {METADATA_KEY: {"names": [sample.name for sample in samples]}},
+            },
             "image",
-        )
+        ),
+        (
+            np.stack([sample.truth for sample in samples]).astype(np.uint8),
+            {"name": "true outlines", "visible": False} | _mark(Role.IGNORED, {}, which),
+            "labels",
+        ),
+        (
+            np.stack([sample.annotation for sample in samples]).astype(np.uint8),
+            {"name": f"{thing} annotation"} | _mark(Role.NOISY, roles, which),
+            "labels",
+        ),
     ]
-    for role in (Role.NOISY, Role.CLEAN):
-        labels = np.zeros(images.shape[:3], np.uint8)
-        slices = [index for index, sample in enumerate(samples) if sample.role is role]
-        for index in slices:
-            labels[index] = samples[index].annotation
-        about = {"role": role.value, "slices": slices}
-        settings = {"name": f"{role} annotation", "metadata": {METADATA_KEY: about}}
-        layers.append((labels, settings, "labels"))
-    return layers
+
+
+def _mark(role: Role, slices: dict[str, str], image: str) -> dict[str, Any]:
+    """Return the arguments of an annotation layer: what is said of it, and how it is shown."""
+    about = {"role": role.value, "slices": slices, "zero": "background", "image": image}
+    return {"opacity": 0.4, "metadata": {METADATA_KEY: about}}

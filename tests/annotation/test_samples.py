@@ -19,6 +19,7 @@ from napari_noisyseg.annotation.overlap import confusion
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.samples import Sample, make_samples, write_samples
 from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.files import name_digest
 
 FOLDERS = ["clean_gt", "clean_img", "noisy_gt", "noisy_img", "noisy_truth", "test_gt", "test_img"]
 
@@ -290,7 +291,57 @@ def test_whoever_comes_second_to_the_same_folder_is_refused_and_harms_nothing(
 def test_what_a_killed_process_left_is_no_obstacle_and_is_cleared_away(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
-    stale = samples_module.name_digest("set")
+    stale = name_digest("set")
     (folder / f".noisyseg-{stale}-01234567.tmp" / "noisy_img").mkdir(parents=True)
     write_samples(folder, noisy=1, clean=1, test=1, size=32)
     assert not [one.name for one in folder.iterdir() if one.name.startswith(".")]
+
+
+def test_coins_are_cut_out_whole_and_annotated_carefully_or_in_a_hurry() -> None:
+    coins = make_samples(which="coins")
+    assert [len(_of(coins, role)) for role in (Role.NOISY, Role.CLEAN, Role.TEST)] == [14, 5, 5]
+    assert len({sample.image.tobytes() for sample in coins}) == 24
+    for sample in coins:
+        assert sample.image.shape == sample.truth.shape == sample.annotation.shape == (72, 72)
+        assert sample.image.dtype == np.uint8
+        numbered, _ = ndimage.label(sample.truth)
+        coin = numbered == numbered[36, 36]
+        assert 1000 < coin.sum() < 3300
+        height, width = (np.ptp(axis) + 1 for axis in np.nonzero(coin))
+        assert 0.7 < coin.sum() / (height * width) < 0.85  # a disc fills pi / 4 of its box
+        assert not coin[[0, -1]].any()
+        assert not coin[:, [0, -1]].any()
+    noisy = np.array([_dice(sample.annotation, sample.truth) for sample in _of(coins, Role.NOISY)])
+    assert 0.7 < noisy.mean() < 0.85
+    assert ((noisy < 0.8).sum(), (noisy > 0.9).sum()) == (8, 6)  # polygons, good thresholds
+    assert noisy.max() < 1
+
+
+def test_coins_of_another_seed_have_other_roles_and_of_another_size_the_same() -> None:
+    few = {"noisy": 2, "clean": 1, "test": 1, "which": "coins"}
+    first, again, other = (make_samples(seed, **few) for seed in (1, 1, 2))
+    assert [one.image.tobytes() for one in first] == [one.image.tobytes() for one in again]
+    assert [one.image.tobytes() for one in first] != [one.image.tobytes() for one in other]
+    small = make_samples(1, size=36, **few)
+    for one, half in zip(first, small, strict=True):
+        assert half.image.shape == (36, 36)
+        assert _dice(half.truth, one.truth[::2, ::2]) > 0.9
+
+
+def test_more_coins_than_there_are_and_an_unknown_set_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="24 coins in the photograph but 30 images"):
+        write_samples(tmp_path / "set", noisy=20, which="coins")
+    with pytest.raises(UserError, match="no sample data set cats: choose lesions or coins"):
+        make_samples(which="cats")
+    assert _tree(tmp_path) == []
+
+
+def test_the_coins_are_written_like_the_lesions(tmp_path: Path) -> None:
+    written = write_samples(tmp_path / "set", which="coins")
+    assert [name for name in _tree(tmp_path / "set") if "/" not in name] == sorted(
+        [*FOLDERS, "README.txt", "noisy_dice.csv"]
+    )
+    with Image.open(tmp_path / "set" / "clean_img" / "clean_001.png") as image:
+        assert image.mode == "L"
+        assert (np.asarray(image) == _of(written, Role.CLEAN)[0].image).all()
+    assert "coin" in (tmp_path / "set" / "README.txt").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ import pytest
 from napari_noisyseg.annotation.images import png_bytes, tiff_bytes
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.plugin import reader
+from napari_noisyseg.plugin.marks import METADATA_KEY
 from napari_noisyseg.plugin.reader import get_reader, open_run
-from napari_noisyseg.plugin.sample_data import METADATA_KEY
 
 SIDES = (32, 48)
 OTHER = (40, 24)

@@ -33,9 +33,30 @@ def test_every_command_leads_to_a_function(manifest):
         assert callable(getattr(import_module(module), name))
 
 
+def test_the_docks_are_in_the_plugin_menu_and_under_layers(manifest):
+    contributed = manifest.contributions
+    assert [widget.display_name for widget in contributed.widgets] == [
+        "Workbench",
+        "Annotations",
+        "Training",
+        "Prediction",
+    ]
+    menus = {
+        menu: [item.command.partition(".")[2] for item in items]
+        for menu, items in contributed.menus.items()
+    }
+    assert menus == {
+        "napari/layers/annotate": ["annotations"],
+        "napari/layers/segment": ["workbench", "training", "prediction"],
+        "napari/file/io_utilities": ["open_run", "save_data_set"],
+    }
+
+
 def test_sample_data_and_a_reader_of_run_folders_are_offered(manifest):
-    (sample,) = manifest.contributions.sample_data
-    assert sample.display_name == "Noisy segmentation"
+    assert [sample.display_name for sample in manifest.contributions.sample_data] == [
+        "Noisy segmentation",
+        "Noisy segmentation of coins",
+    ]
     (reader,) = manifest.contributions.readers
     assert reader.accepts_directories
     # A wider pattern would make napari ask, for everybody's files, which plugin is to open them.

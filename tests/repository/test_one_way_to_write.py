@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[2] / "napari_noisyseg"
 # What the modules may do themselves that hold up the rule for all others.
 EXEMPT = {
     "files.py": {"open", "replace"},
-    "annotation/samples.py": {"rename"},  # moves a whole folder of finished files into place
+    "annotation/whole_folders.py": {"rename"},  # moves a whole folder of finished files into place
     "cli/console.py": {"open"},  # the null device, in place of a closed descriptor
     # A measure table gives its JSON as a text; `write_file` writes it.
     "cli/evaluate_command.py": {"to_json"},

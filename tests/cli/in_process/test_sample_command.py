@@ -68,3 +68,12 @@ def test_a_place_that_is_not_possible_is_refused_before_the_drawing(lab: Any) ->
     (lab.path / "file").write_text("x")
     lab.refuse("sample", "file/a/b", names="file/a/b")
     assert not Path("file/a").exists()
+
+
+def test_coins_are_written_and_trained_on_as_well(lab: Any) -> None:
+    answer = lab.cli("sample", "coins", "--set", "coins", *FEW)
+    assert "wrote 6 images" in answer.out
+    answer = lab.train("coins")
+    assert "3 noisy and 2 clean images, 2 classes (0, 255), 1 channel" in answer.out
+    lab.refuse("sample", "b", "--set", "cats", names="'cats'")
+    lab.refuse("sample", "b", "--set", "coins", "--noisy", "24", names="24 coins")
