@@ -14,6 +14,7 @@ class Control:
         self._stop = False
         self._pause = False
         self._looked = False
+        self._window_busy = False
 
     @property
     def stop_asked(self) -> bool:
@@ -55,6 +56,23 @@ class Control:
             self._changed.wait_for(lambda: self._looked or not self.pause_asked)
             return self.pause_asked
 
+    def expect_window(self) -> None:
+        """Say, in the working thread, that the window has something to draw from now on."""
+        with self._changed:
+            self._window_busy = True
+
+    def window_done(self) -> None:
+        """Say, in the main thread, that all is drawn."""
+        with self._changed:
+            self._window_busy = False
+            self._changed.notify_all()
+
+    def give_way(self, seconds: float) -> None:
+        """Wait until all is drawn: a thread that computes slows the window down to half."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._window_busy or self._stop, seconds)
+            self._window_busy = False
+
 
 class Watch:
     """What the user sees, written by the main thread and read by the working one.
@@ -65,8 +83,11 @@ class Watch:
         Seconds between two refreshes of the overlays.
     current
         The slice in view of each image layer, by the layer's name at the start.
+    images
+        Names of the image layers that have overlays; None: all of them.
     """
 
     def __init__(self, interval: float = 2.0) -> None:
         self.interval = interval
         self.current: Mapping[str, int] = {}
+        self.images: frozenset[str] | None = None

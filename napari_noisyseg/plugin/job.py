@@ -19,6 +19,7 @@ from napari_noisyseg.plugin.control import Control, Watch
 from napari_noisyseg.plugin.curves import Curves, EpochPoint, LossPoint
 from napari_noisyseg.plugin.mailbox import Mailbox, Progress
 from napari_noisyseg.plugin.previews import Where
+from napari_noisyseg.plugin.quiet_collector import collector
 from napari_noisyseg.plugin.training_worker import Ended, Order, Said, work
 
 logger = logging.getLogger(__name__)
@@ -93,8 +94,6 @@ class Job(QObject):
         Go on with the run in the folder.
     watch
         What the user looks at, so that it is refreshed first.
-    prepare
-        Called in the thread before anything else.
 
     Attributes
     ----------
@@ -135,7 +134,6 @@ class Job(QObject):
         out: Path,
         resume: bool = False,
         watch: Watch | None = None,
-        prepare: Callable[[], object] = lambda: None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -159,7 +157,7 @@ class Job(QObject):
         self._mailbox = Mailbox(_Bell(self))
         places = {("noisy", *key): place for key, place in plan.places.items()}
         places |= {("clean", *key): place for key, place in plan.clean_places.items()}
-        order = Order(tuple(plan.examples), places, config, out, resume, self.watch, prepare)
+        order = Order(tuple(plan.examples), places, config, out, resume, self.watch)
         # The thread takes the order out of the list, so that nothing here keeps what is in it.
         self._orders = [order]
         self._thread = threading.Thread(
@@ -194,6 +192,18 @@ class Job(QObject):
         """Whether the run folder holds a model to predict with."""
         return (self.out / "best.pt").exists()
 
+    def prepare(self, work: Callable[[], object]) -> None:
+        """Have something done in the thread before all else; to be called before `start`.
+
+        Who calls this makes `drawn` known whenever previews are on the screen.
+        """
+        self._orders[0].prepare = work
+        self._orders[0].gives_way = True
+
+    def drawn(self) -> None:
+        """Say that the previews are on the screen."""
+        self._control.window_done()
+
     def start(self) -> None:
         """Begin; returns at once."""
         if self.state is not JobState.NEW:
@@ -203,6 +213,7 @@ class Job(QObject):
             application.aboutToQuit.connect(self.stop)
         self._set_state(JobState.READING)
         _running.add(self)
+        collector.begin()
         self._thread.start()
 
     def pause(self) -> None:
@@ -280,8 +291,9 @@ class Job(QObject):
     def _reach(self, state: JobState) -> None:
         if self.state is JobState.STOPPING and state not in OVER:
             return
-        if state in OVER:
+        if state in OVER and self in _running:
             _running.discard(self)
+            collector.end()
         self._set_state(state)
         if state is JobState.FAILED:
             _show("error", self.failure)

@@ -143,7 +143,7 @@ class Previewer:
         grouped: dict[tuple[str, int], list[tuple[str, Example]]] = {}
         for example in examples:
             place = places.get((example.role.value, example.name, example.annotator))
-            if place is not None:
+            if place is not None and (watch.images is None or place.image in watch.images):
                 grouped.setdefault((place.image, place.slice), []).append(
                     (place.annotation, example)
                 )

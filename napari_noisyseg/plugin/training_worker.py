@@ -18,6 +18,7 @@ from napari_noisyseg.plugin.curves import LossMeter, epoch_point
 from napari_noisyseg.plugin.failures import describe_failure, text_of
 from napari_noisyseg.plugin.mailbox import Mailbox, Progress
 from napari_noisyseg.plugin.previews import Live, Preview, Previewer, Where
+from napari_noisyseg.plugin.quiet_collector import collector
 from napari_noisyseg.plugin.thread_warnings import warnings_told
 from napari_noisyseg.plugin.torch_loading import load_torch
 
@@ -28,6 +29,10 @@ logger = logging.getLogger(__name__)
 
 PREVIEW_SHARE = 0.15
 """Share of the time that previews may take."""
+
+
+LONGEST_WAY = 3.0
+"""Seconds that the window may take to draw previews before the training goes on regardless."""
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Order:
         What the user looks at.
     prepare
         Called first: makes room for the overlays, which takes a while where they are large.
+    gives_way
+        Whether somebody says when the window has drawn the previews.
     """
 
     examples: tuple[Example, ...]
@@ -55,6 +62,7 @@ class Order:
     resume: bool = False
     watch: Watch = field(default_factory=Watch)
     prepare: Callable[[], object] = lambda: None
+    gives_way: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,7 @@ class _Worker:
         from napari_noisyseg.learning.events import Finished
         from napari_noisyseg.learning.training import train
 
+        collector.leave_out()
         finished: Finished | None = None
         if self._waited():
             return self._ended("stopped")
@@ -192,7 +201,8 @@ class _Worker:
         elif isinstance(event, events.Started):
             mailbox.add(Said("summary", event.summary))
             mailbox.add(Said("device", event.device))
-            self.live = getattr(event, "live", None) or _Seen(None, None)
+            self.live = event.live or _Seen(None, None)
+            collector.leave_out()  # the networks' modules are imported by now
             mailbox.set_progress(Progress("training", event.step, event.steps))
             mailbox.set_state("training")
         elif isinstance(event, events.EpochDone):
@@ -234,9 +244,12 @@ class _Worker:
             self._put(preview)
             if self.control.stop_asked:
                 break
+        self.refresh_cost = min(time.monotonic() - began, 60.0)
+        if self.order.gives_way:
+            self.control.expect_window()
         self.mailbox.flush()
+        self.control.give_way(LONGEST_WAY)
         self.refreshed_at = time.monotonic()
-        self.refresh_cost = min(self.refreshed_at - began, 60.0)
 
     def _show_all(self, live: Live) -> None:
         total = len(self.previewer)
