@@ -1,15 +1,13 @@
 """Simulated annotation noise: what a cheap annotation of a known object would have looked like.
 
-Every family is relative to the object, never in pixels, so that the noise means the same at every
-image size, and draws all its chance from the generator that it is given. A family takes the true
-mask of one object and the generator, may have options of its own, and returns a new mask; the
-families are listed by name in `FAMILIES`.
+Everything is relative to the object, never in pixels, so that the noise means the same at every image
+size, and draws all its chance from the generator that it is given. These are the annotations by a few
+clicks, polygons and boxes; all kinds of noise are listed in `simulation.families`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -23,10 +21,6 @@ Mask = NDArray[np.bool_]
 """One object's mask, (height, width)."""
 Placement = Literal["equidistant", "random"]
 """Where a polygon's vertices sit on the outline."""
-
-
-Family = Callable[..., Mask]
-"""A kind of noise: called with the true mask, ``rng=`` and its own options, returns a new mask."""
 
 # scikit-image says little about its types.
 _filled: Callable[..., Mask] = draw.polygon2mask
@@ -98,13 +92,15 @@ def polygon(
     return noisy
 
 
-def box(mask: Mask) -> Mask:
+def box(mask: Mask, margin: float = 0.0) -> Mask:
     """Annotate the object by its axis-aligned bounding box; of several objects the largest.
 
     Parameters
     ----------
     mask
         True mask of the object, (height, width), bool.
+    margin
+        Share of the box's height and width by which every side lies too far outside.
 
     Returns
     -------
@@ -119,8 +115,14 @@ def box(mask: Mask) -> Mask:
     target = _largest_object(mask)
     noisy: Mask = np.zeros_like(target)
     # There is one object here, or none and then nothing to fill.
-    for rows_and_columns in ndimage.find_objects(target.astype(np.uint8)):
-        noisy[rows_and_columns] = True
+    for sides in ndimage.find_objects(target.astype(np.uint8)):
+        rooms = [round(margin * (side.stop - side.start)) for side in sides]
+        noisy[
+            tuple(
+                slice(max(0, side.start - room), side.stop + room)
+                for side, room in zip(sides, rooms, strict=True)
+            )
+        ] = True
     return noisy
 
 
@@ -156,12 +158,3 @@ def _largest_object(mask: Mask) -> Mask:
     sizes[0] = 0
     largest: Mask = labels == sizes.argmax()
     return largest
-
-
-def _box_family(mask: Mask, *, rng: np.random.Generator) -> Mask:
-    """Give `box` the signature of a family: a box leaves nothing to chance."""
-    return box(mask)
-
-
-FAMILIES: Mapping[str, Family] = MappingProxyType({"polygon": polygon, "box": _box_family})
-"""The kinds of noise by name; each is called with the mask and ``rng=``, and its own options."""

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_noisyseg.annotation.noise import FAMILIES, Placement, box, outline, polygon
+from napari_noisyseg.annotation.noise import Placement, box, outline, polygon
 from napari_noisyseg.errors import UserError
 
 Mask = NDArray[np.bool_]
@@ -173,13 +173,10 @@ def test_a_box_is_the_objects_bounding_box() -> None:
     assert noisy.sum() == 61 * 69
 
 
-def test_every_family_takes_a_mask_and_a_generator() -> None:
-    blob = _blob()
-    for family in FAMILIES.values():
-        noisy = family(blob, rng=np.random.default_rng(0))
-        assert noisy.shape == blob.shape
-        assert noisy.dtype == bool
-        assert 0.2 < _dice(noisy, blob) < 1
+def test_a_sloppy_box_lies_outside_on_every_side_by_the_same_share() -> None:
+    noisy = box(_blob(), margin=0.1)
+    assert (np.argwhere(noisy).min(axis=0) == (4, 3)).all()
+    assert (np.argwhere(noisy).max(axis=0) == (76, 80)).all()  # the image ends at 80
 
 
 def test_impossible_options_are_refused() -> None:
