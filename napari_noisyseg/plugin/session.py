@@ -146,8 +146,7 @@ class Session:
 
     def annotations(self) -> list[AnnotationInfo]:
         """Return what the table of annotations shows; slices not read yet are not waited for."""
-        everything = self.pairings()
-        return [self._info(pairing, everything) for pairing in everything]
+        return [self._info(pairing) for pairing in self.pairings()]
 
     def plan(self, **kw: Any) -> Plan:
         """Return what training would be given now; see `make_plan` for the arguments."""
@@ -175,38 +174,46 @@ class Session:
         return sum(now.get(key) != fingerprint.get(key) for key in {*now, *fingerprint})
 
     def set_role(
-        self, layer: Layer, role: Role | None, index: int | Sequence[int] | None = None
+        self,
+        layer: Layer | Sequence[Layer],
+        role: Role | None,
+        index: int | Sequence[int] | None = None,
     ) -> None:
-        """Mark a layer, or one or some of its slices; one step of the history.
+        """Mark layers, or slices of them; one step of the history.
 
-        Marking the whole layer marks all its slices.
+        Parameters
+        ----------
+        layer
+            One annotation layer or several.
+        role
+            The role; None takes the mark away.
+        index
+            Flat index of one slice, or of several; None marks the whole layer. Slices that were
+            marked by themselves keep their mark, until it is taken away with the layer's.
         """
-        mark = read_mark(layer)
-        said = "not marked" if role is None else str(role)
+        layers = list(layer) if isinstance(layer, Sequence) else [layer]
         if index is None:
-            self._mark(f"mark '{layer.name}' as {said}", layer, replace(mark, role=role, slices={}))
-            return
-        slices = dict(mark.slices)
-        chosen = [index] if isinstance(index, int | np.integer) else list(index)
-        for one in chosen:
-            slices.pop(int(one), None)
-            if role is not None and (role is not mark.role or role is Role.CLEAN):
-                slices[int(one)] = role
-        what = f"slice {chosen[0]}" if len(chosen) == 1 else f"{len(chosen)} slices"
-        title = f"mark {what} of '{layer.name}' as {said}"
-        self._mark(title, layer, replace(mark, slices=slices))
+            marks = [_whole(read_mark(one), role) for one in layers]
+            what = ""
+        else:
+            chosen = [int(i) for i in ([index] if isinstance(index, int | np.integer) else index)]
+            marks = [_partly(read_mark(one), role, chosen) for one in layers]
+            what = f"slice {chosen[0]} of " if len(chosen) == 1 else f"{len(chosen)} slices of "
+        names = f"'{layers[0].name}'" if len(layers) == 1 else f"{len(layers)} layers"
+        title = f"mark {what}{names} as {'not marked' if role is None else role}"
+        self._mark(title, dict(zip(layers, marks, strict=True)))
 
     def set_zero(self, layer: Layer, zero: Zero) -> None:
         """Say what label 0 means in a layer; one step of the history."""
         meaning = "background" if zero == "background" else "not annotated"
         title = f"let 0 mean {meaning} in '{layer.name}'"
-        self._mark(title, layer, replace(read_mark(layer), zero=zero))
+        self._mark(title, {layer: replace(read_mark(layer), zero=zero)})
 
     def set_image(self, layer: Layer, image: Image | None) -> None:
         """Say which image an annotation belongs to, None to guess; one step of the history."""
         name = "" if image is None else image.name
         title = f"choose the image of '{layer.name}'"
-        self._mark(title, layer, replace(read_mark(layer), image=name))
+        self._mark(title, {layer: replace(read_mark(layer), image=name)})
 
     def close(self) -> None:
         """Stop the training, wait up to 5 s for it, and let go of the viewer's layers."""
@@ -221,23 +228,25 @@ class Session:
         self._job = None
         self.history.clear()
 
-    def _mark(self, title: str, layer: Layer, mark: Mark) -> None:
-        before = read_mark(layer)
-        if mark == before:
+    def _mark(self, title: str, marks: Mapping[Layer, Mark]) -> None:
+        steps = [
+            (weakref.ref(layer), before, mark)
+            for layer, mark in marks.items()
+            if (before := read_mark(layer)) != mark
+        ]
+        if not steps:
             return
-        kept = weakref.ref(layer)
 
-        def write(what: Mark) -> None:
-            there = kept()
-            if there is not None:
-                write_mark(there, what)
+        def write(newer: bool) -> None:
+            for kept, before, after in steps:
+                layer = kept()
+                if layer is not None:
+                    write_mark(layer, after if newer else before)
 
-        write(mark)
-        self.history.record(title, CallChange(lambda: write(before), lambda: write(mark)))
+        write(True)
+        self.history.record(title, CallChange(lambda: write(False), lambda: write(True)))
 
-    def _info(
-        self, pairing: Pairing | Unpaired, everything: Sequence[Pairing | Unpaired]
-    ) -> AnnotationInfo:
+    def _info(self, pairing: Pairing | Unpaired) -> AnnotationInfo:
         if isinstance(pairing, Unpaired):
             return AnnotationInfo(
                 pairing.layer, pairing.image, pairing.mark, None, None, 0, pairing.problem, None
@@ -254,7 +263,7 @@ class Session:
             share=sum(c.painted for c in seen) / (count * height * width) if whole else None,
             painted=sum(c.painted > 0 for c in seen) if whole else None,
             slices=count,
-            warning=warning_of(pairing, everything, known, self.contents),
+            warning=warning_of(pairing, known),
             pairing=pairing,
         )
 
@@ -290,6 +299,23 @@ class Session:
     def _tell(self) -> None:
         if not self._closed:
             self.changed.emit()
+
+
+def _whole(mark: Mark, role: Role | None) -> Mark:
+    if role is None:
+        return replace(mark, role=None, slices={})
+    own = {i: one for i, one in mark.slices.items() if one is not role or role is Role.CLEAN}
+    return replace(mark, role=role, slices=own)
+
+
+def _partly(mark: Mark, role: Role | None, chosen: Sequence[int]) -> Mark:
+    slices = dict(mark.slices)
+    for index in chosen:
+        slices.pop(index, None)
+        # An empty slice is clean only where somebody said so of it: see `slice_uses.counts`.
+        if role is not None and (role is not mark.role or role is Role.CLEAN):
+            slices[index] = role
+    return replace(mark, slices=slices)
 
 
 _SESSIONS: dict[int, Session] = {}

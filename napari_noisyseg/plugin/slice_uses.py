@@ -42,9 +42,10 @@ def groups(pairings: Sequence[Pairing]) -> list[list[Pairing]]:
 def uses(group: Sequence[Pairing], contents: Contents) -> Iterator[Use]:
     """Give the slices of one image on which any annotation counts.
 
-    An annotation in which 0 means *not annotated* does not count where it is empty. Neither does
-    an empty slice of a clean layer on which another layer is painted, unless the slice itself was
-    marked: an expert's layer over a stack is empty on all the slices that the expert never saw.
+    An annotation in which 0 means *not annotated* does not count where it is empty. Neither does an
+    empty slice of a stack whose layer is clean, unless the slice itself was marked: an expert's
+    layer is empty on all the slices that the expert never saw, and to believe that there is nothing
+    would teach the network so.
     """
     marked = [pairing for pairing in group if pairing.mark.is_marked]
     for index in range(slice_count(group[0].full_fit) if marked else 0):
@@ -58,7 +59,7 @@ def use_of(group: Sequence[Pairing], contents: Contents, index: int) -> Use | No
     by_role: dict[Role, list[Pairing]] = {Role.CLEAN: [], Role.NOISY: [], Role.TEST: []}
     for pairing in group:
         role = pairing.mark.role_of(index)
-        if role in by_role and counts(pairing, group, contents, index):
+        if role in by_role and counts(pairing, contents, index):
             by_role[role].append(pairing)
     if by_role[Role.TEST]:
         return Use(index, test=tuple(by_role[Role.TEST]))
@@ -67,17 +68,11 @@ def use_of(group: Sequence[Pairing], contents: Contents, index: int) -> Use | No
     return None
 
 
-def counts(pairing: Pairing, group: Sequence[Pairing], contents: Contents, index: int) -> bool:
+def counts(pairing: Pairing, contents: Contents, index: int) -> bool:
     """Whether an annotation says anything about a slice; see `uses`."""
     if contents.get(pairing, index).painted:
         return True
     if pairing.mark.zero == "unannotated":
         return False
-    if pairing.mark.role_of(index) is not Role.CLEAN or index in pairing.mark.slices:
-        return True
-    return not any(
-        other.mark.role_of(index) in (Role.CLEAN, Role.NOISY, Role.TEST)
-        and contents.get(other, index).painted
-        for other in group
-        if other is not pairing
-    )
+    by_itself = index in pairing.mark.slices or slice_count(pairing.full_fit) == 1
+    return by_itself or pairing.mark.role_of(index) is not Role.CLEAN

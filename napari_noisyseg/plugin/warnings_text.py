@@ -10,39 +10,30 @@ import numpy as np
 from napari_noisyseg.annotation.classes import LARGEST_VALUE, MOST_CLASSES
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.files import shown
-from napari_noisyseg.plugin.annotated import Content, Contents
-from napari_noisyseg.plugin.pairing import Pairing, Unpaired
+from napari_noisyseg.plugin.annotated import Content
+from napari_noisyseg.plugin.pairing import Pairing
 from napari_noisyseg.plugin.plan_text import counted
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
 
-def warning_of(
-    pairing: Pairing,
-    everything: Sequence[Pairing | Unpaired],
-    known: Sequence[Content | None],
-    contents: Contents,
-) -> str:
+def warning_of(pairing: Pairing, known: Sequence[Content | None]) -> str:
     """Return what the person should know about an annotation; empty if all is well.
 
     Parameters
     ----------
     pairing
         The annotation and its image.
-    everything
-        All annotations, this one included.
     known
         What is known of its slices; None for those that were not read yet.
-    contents
-        What is known of the others.
     """
     seen = [content for content in known if content is not None]
     return (
         _too_many(seen)
         or _empty(pairing, seen, len(known))
         or _lies_elsewhere(pairing)
-        or _unseen(pairing, everything, known, contents)
+        or _unseen(pairing, known)
         or _channels(pairing)
     )
 
@@ -84,38 +75,20 @@ def _corners(layer: Layer) -> np.ndarray:
     )
 
 
-def _unseen(
-    pairing: Pairing,
-    everything: Sequence[Pairing | Unpaired],
-    known: Sequence[Content | None],
-    contents: Contents,
-) -> str:
-    """Empty slices of a clean layer on which others painted are not taken for clean."""
+def _unseen(pairing: Pairing, known: Sequence[Content | None]) -> str:
+    """Empty slices of a clean layer are not taken for clean, see `slice_uses.uses`."""
     mark = pairing.mark
-    if mark.zero == "unannotated":
+    if mark.role is not Role.CLEAN or mark.zero == "unannotated" or len(known) == 1:
         return ""
-    others = [
-        p
-        for p in everything
-        if isinstance(p, Pairing) and p.image is pairing.image and p is not pairing
-    ]
-    empty = 0
-    for index, content in enumerate(known):
-        if content is None or content.painted or mark.role_of(index) is not Role.CLEAN:
-            continue
-        if index in mark.slices:
-            continue
-        empty += any(
-            (there := contents.known(other, index)) is not None
-            and there.painted > 0
-            and other.mark.role_of(index) in (Role.CLEAN, Role.NOISY, Role.TEST)
-            for other in others
-        )
+    empty = sum(
+        content is not None and not content.painted and index not in mark.slices
+        for index, content in enumerate(known)
+    )
     if not empty:
         return ""
     return (
-        f"{counted(empty, 'empty slice')} with another annotation: not taken for clean. Mark a "
-        f"slice as clean where there is nothing."
+        f"{counted(empty, 'empty slice')} {'is' if empty == 1 else 'are'} left out: mark a slice as "
+        f"clean by itself where there is nothing to find."
     )
 
 

@@ -1,0 +1,341 @@
+"""The annotations dock: which annotations may be trusted, layer by layer and slice by slice."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info
+from napari.utils.theme import get_theme
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import (  # type: ignore[attr-defined]
+    QHideEvent,
+    QKeySequence,
+    QShortcut,
+    QShowEvent,
+)
+from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
+
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.plugin.annotations_form import AnnotationsForm
+from napari_noisyseg.plugin.dock_keys import DockKey, DockKeys
+from napari_noisyseg.plugin.geometry import point_of, shown_index
+from napari_noisyseg.plugin.marks import Zero, slice_names
+from napari_noisyseg.plugin.next_step import next_step
+from napari_noisyseg.plugin.pairing import Pairing, images_of
+from napari_noisyseg.plugin.session import AnnotationInfo, Session
+from napari_noisyseg.plugin.slice_reading import SliceReading
+from napari_noisyseg.plugin.slice_strip import LETTERS, WORDS, codes_of
+from napari_noisyseg.plugin.slice_text import CanvasText, canvas_text, slice_sentence
+from napari_noisyseg.plugin.slice_uses import counts
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image, Layer
+
+_SETTLE = 150  # milliseconds in which changes are collected
+
+
+class AnnotationsDock(QWidget):
+    """Marks annotation layers, or slices of them, as clean, noisy, for testing, or ignored.
+
+    Parameters
+    ----------
+    viewer
+        The viewer whose layers are shown.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._session = Session.of(viewer)
+        self._viewer = self._session.viewer
+        self._chosen: list[Layer] = []
+        self._infos: list[AnnotationInfo] = []
+        self._following = False
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self.form = AnnotationsForm()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.form)
+        self._connect_form()
+        self._canvas = CanvasText(self._viewer)
+        self._keys = DockKeys(self._viewer, self._make_keys())
+        self._reading = SliceReading(self._session, self)
+        self._reading.progressed.connect(self.refresh)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(_SETTLE)
+        self._settle.timeout.connect(self.refresh)
+        self.refresh()
+
+    def _connect_form(self) -> None:
+        form = self.form
+        form.table.images = lambda: images_of(self._session.layers)[::-1]
+        form.table.layers_chosen.connect(self._choose_layers)
+        form.table.image_chosen.connect(self._choose_image)
+        form.buttons.layer_marked.connect(self.mark_layer)
+        form.buttons.slice_marked.connect(self.mark_slice)
+        form.zero.chosen.connect(self._choose_zero)
+        form.strip.jumped.connect(self.go_to_slice)
+        form.strip.selected.connect(self._show_slice)
+        form.undo_button.clicked.connect(self.undo)
+        form.redo_button.clicked.connect(self.redo)
+        for keys, act in (
+            (QKeySequence.StandardKey.Undo, self.undo),
+            (QKeySequence.StandardKey.Redo, self.redo),
+        ):
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(act)
+
+    def _make_keys(self) -> list[DockKey]:
+        return [
+            DockKey("Shift-C", "clean", self._slice_clean, "slice"),
+            DockKey("Shift-N", "noisy", self._slice_noisy, "slice"),
+            DockKey("Shift-T", "test", self._slice_test, "slice"),
+            DockKey("Shift-I", "ignored", self._slice_ignored, "slice"),
+            DockKey("Ctrl-Alt-C", "clean", self._layer_clean, "layer"),
+            DockKey("Ctrl-Alt-N", "noisy", self._layer_noisy, "layer"),
+            DockKey("Ctrl-Alt-T", "test", self._layer_test, "layer"),
+            DockKey("Ctrl-Alt-I", "ignored", self._layer_ignored, "layer"),
+            DockKey("Shift-U", "next unmarked slice", self.go_to_unmarked),
+            DockKey("Alt-Z", "undo", self.undo),
+            DockKey("Alt-Shift-Z", "redo", self.redo),
+        ]
+
+    # -- what the user does
+
+    def mark_layer(self, role: Role | None) -> None:
+        """Mark the selected annotation layers; None takes their marks away."""
+        if self._chosen:
+            self._session.set_role(self._chosen, role)
+            self.refresh()
+
+    def mark_slice(self, role: Role | None) -> None:
+        """Mark the current slice, or those chosen in the strip; a single picture as a whole."""
+        info = self._current_info()
+        if info is None or info.slices < 2:
+            self.mark_layer(role)
+            return
+        first, last = self.form.strip.range
+        self._session.set_role(info.layer, role, range(first, last + 1))
+        self.refresh()
+
+    def go_to_slice(self, index: int) -> None:
+        """Show a slice of the selected annotation."""
+        info = self._current_info()
+        if info is not None and info.pairing is not None:
+            pairing, dims = info.pairing, self._viewer.dims
+            dims.point = point_of(index, dims.point, pairing.image, pairing.full_fit)
+
+    def go_to_unmarked(self) -> None:
+        """Show the next slice that is not marked; say so where there is none."""
+        info = self._current_info()
+        if info is None:
+            return
+        order = [
+            (self.form.strip.current + step) % info.slices for step in range(1, info.slices + 1)
+        ]
+        index = next((i for i in order if info.mark.role_of(i) is None), None)
+        if index is None:
+            show_info("All slices of this annotation are marked.")
+        else:
+            self.go_to_slice(index)
+
+    def undo(self) -> None:
+        """Take the last change of the docks back."""
+        self._session.history.undo()
+        self.refresh()
+
+    def redo(self) -> None:
+        """Do again what was undone."""
+        self._session.history.redo()
+        self.refresh()
+
+    def _choose_layers(self, layers: list[Layer]) -> None:
+        self._chosen = layers
+        there = [layer for layer in layers if layer in self._viewer.layers]
+        if there:
+            self._viewer.layers.selection = set(there)
+            self._viewer.layers.selection.active = there[-1] if len(there) == 1 else None
+        self.refresh()
+
+    def _choose_zero(self, zero: Zero) -> None:
+        for layer in self._chosen:
+            self._session.set_zero(layer, zero)
+        self.refresh()
+
+    def _choose_image(self, layer: Layer, image: Image | None) -> None:
+        self._session.set_image(layer, image)
+        self.refresh()
+
+    # -- when it is in use
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Follow the viewer, and let the keys act."""
+        super().showEvent(event)
+        if self._following:
+            return
+        self._following = True
+        self._session.changed.connect(self._soon)
+        self._viewer.dims.events.point.connect(self._show_slice)
+        self._viewer.layers.selection.events.changed.connect(self._soon)
+        self._viewer.events.theme.connect(self._show_theme)
+        self._keys.bind()
+        keys = self._keys.text
+        self.form.keys_text.setText(f"Keys while this dock is open\n{keys}" if keys else "")
+        self._show_theme()
+        self.refresh()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:
+        """Give keys and canvas back, and rest until the dock is shown again."""
+        super().hideEvent(event)
+        if not self._following:
+            return
+        self._following = False
+        self._session.changed.disconnect(self._soon)
+        self._viewer.dims.events.point.disconnect(self._show_slice)
+        self._viewer.layers.selection.events.changed.disconnect(self._soon)
+        self._viewer.events.theme.disconnect(self._show_theme)
+        self._keys.unbind()
+        self._canvas.clear()
+        self._settle.stop()
+        self._reading.stop()
+
+    def _soon(self, *_: Any) -> None:
+        if not self._settle.isActive():
+            self._settle.start()
+
+    def _show_theme(self, *_: Any) -> None:
+        theme = get_theme(self._viewer.theme)
+        self.form.strip.set_colours(theme.text.as_hex(), theme.background.as_hex())
+
+    # -- what is shown
+
+    def refresh(self) -> None:
+        """Show everything as it is now."""
+        self._settle.stop()
+        self._infos = self._session.annotations()[::-1]
+        self._follow_selection()
+        self.form.table.show_infos(self._infos, self._chosen)
+        self._reading_or_next()
+        info = self._current_info()
+        pairing = None if info is None else info.pairing
+        self.form.warning.setText("" if info is None else info.warning)
+        self.form.warning.setVisible(bool(self.form.warning.text()))
+        for widget in (self.form.buttons, self.form.zero):
+            widget.setEnabled(info is not None)
+        self.form.zero.set_zero("background" if info is None else info.mark.zero)
+        stack = pairing is not None and info is not None and info.slices > 1
+        self.form.strip.setVisible(stack)
+        self.form.tally.setVisible(stack)
+        if pairing is not None and info is not None and stack:
+            self._show_strip(info, pairing)
+        self._show_slice()
+        self._show_history()
+
+    def _reading_or_next(self) -> None:
+        if self._following:
+            self._reading.start()
+        done, total = self._reading.progress
+        if self._reading.is_reading and total > 200:
+            text = f"Looking at the annotations: {done} of {total} slices"
+        elif self._reading.is_reading:
+            return
+        else:
+            text = next_step(self._session)
+        if self.form.headline.text() != text:
+            self.form.headline.setText(text)
+
+    def _follow_selection(self) -> None:
+        """Choose what is selected in the layer list; an image there leaves the choice as it was."""
+        there = [info.layer for info in self._infos]
+        selected = [layer for layer in there if layer in self._viewer.layers.selection]
+        kept = [layer for layer in self._chosen if layer in there]
+        if selected and set(selected) != set(kept):
+            active = self._viewer.layers.selection.active
+            selected.sort(key=lambda layer: layer is active)
+            kept = selected
+        self._chosen = kept or there[:1]
+
+    def _current_info(self) -> AnnotationInfo | None:
+        layer = self._chosen[-1] if self._chosen else None
+        return next((info for info in self._infos if info.layer is layer), None)
+
+    def _group(self, pairing: Pairing) -> list[Pairing]:
+        """Return the annotations of the same image, the uppermost first."""
+        others = [info.pairing for info in self._infos if info.pairing is not None]
+        return [p for p in others if p.image is pairing.image and p.fit == pairing.fit]
+
+    def _show_strip(self, info: AnnotationInfo, pairing: Pairing) -> None:
+        contents, mark = self._session.contents, info.mark
+        roles = [mark.role_of(index) for index in range(info.slices)]
+        # What was not looked at yet counts, until it turns out to be empty.
+        counting = [
+            info.painted is None or counts(pairing, contents, index) for index in range(info.slices)
+        ]
+        codes = codes_of(roles, counting)
+        names = slice_names(pairing.image)
+        self.form.strip.set_codes(codes, lambda index: names[index] if index < len(names) else "")
+        numbers = [(int((codes == code).sum()), code) for code in (1, 2, 3, 4, 5, 0)]
+        self.form.tally.setText(
+            "     ".join(f"{LETTERS[code]} {WORDS[code]}: {n}" for n, code in numbers if n)
+        )
+
+    def _show_slice(self, *_: Any) -> None:
+        """Show what belongs to the slice in view; quick, for it follows the slider."""
+        info = self._current_info()
+        pairing = None if info is None else info.pairing
+        if info is None or pairing is None:
+            self.form.buttons.set_slice("", False)
+            self.form.buttons.set_roles(None if info is None else info.mark.role, None)
+            self.form.sentence.hide()
+            self._canvas.clear()
+            return
+        index = shown_index(self._viewer.dims.point, pairing.image, pairing.full_fit)
+        self.form.strip.set_current(index)
+        first, last = self.form.strip.range
+        title = f"Slice {index}" if first == last else f"Slices {first}–{last}"
+        self.form.buttons.set_slice(title, info.slices > 1)
+        self.form.buttons.set_roles(info.mark.role, info.mark.role_of(index))
+        group = self._group(pairing)
+        text = slice_sentence(group, self._session.contents, index)
+        self.form.sentence.setText(text)
+        self.form.sentence.setVisible(bool(text))
+        if self._following:
+            self._canvas.write(canvas_text(group, index))
+
+    def _show_history(self) -> None:
+        history = self._session.history
+        for button, title, name in (
+            (self.form.undo_button, history.undo_title, "Undo"),
+            (self.form.redo_button, history.redo_title, "Redo"),
+        ):
+            button.setEnabled(bool(title))
+            button.setAccessibleName(f"{name} {title}".strip())
+            tip = f"{name}: {title}" if title else f"Nothing to {name.lower()}."
+            button.setToolTip(escape(tip))
+
+    def _slice_clean(self) -> None:
+        self.mark_slice(Role.CLEAN)
+
+    def _slice_noisy(self) -> None:
+        self.mark_slice(Role.NOISY)
+
+    def _slice_test(self) -> None:
+        self.mark_slice(Role.TEST)
+
+    def _slice_ignored(self) -> None:
+        self.mark_slice(Role.IGNORED)
+
+    def _layer_clean(self) -> None:
+        self.mark_layer(Role.CLEAN)
+
+    def _layer_noisy(self) -> None:
+        self.mark_layer(Role.NOISY)
+
+    def _layer_test(self) -> None:
+        self.mark_layer(Role.TEST)
+
+    def _layer_ignored(self) -> None:
+        self.mark_layer(Role.IGNORED)

@@ -1,0 +1,116 @@
+"""Keys that act while a dock is in use, and are napari's or another plugin's at all other times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
+
+from app_model.types import KeyBinding
+from napari.layers import Image, Labels, Points, Shapes
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+@dataclass(frozen=True)
+class DockKey:
+    """A key of a dock.
+
+    Attributes
+    ----------
+    key
+        As napari writes it: ``"Shift-C"``.
+    meaning
+        What it does, for the list in the dock.
+    act
+        Bound method that is called; it is held weakly.
+    group
+        What it acts on; keys of one group are listed in one line.
+    """
+
+    key: str
+    meaning: str
+    act: Callable[[], object]
+    group: str = ""
+
+    @property
+    def text(self) -> str:
+        """The key as people of this system know it: ``"Shift+C"``."""
+        from qtpy.QtGui import QKeySequence
+
+        native = QKeySequence.SequenceFormat.NativeText
+        return QKeySequence(self.key.replace("-", "+")).toString(native)
+
+
+class DockKeys:
+    """Binds a dock's keys to the viewer and gives them back.
+
+    A key that napari, a kind of layer, or somebody else has is left alone.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    keys
+        The dock's keys.
+    """
+
+    def __init__(self, viewer: Viewer, keys: Sequence[DockKey]) -> None:
+        self._viewer = viewer
+        self._keys = tuple(keys)
+        self._bound: dict[Any, Any] = {}
+
+    @property
+    def active(self) -> tuple[DockKey, ...]:
+        """The keys that act now."""
+        return tuple(k for k in self._keys if KeyBinding.from_str(_plus(k.key)) in self._bound)
+
+    @property
+    def text(self) -> str:
+        """The keys that act now, a line for each group."""
+        groups: dict[str, list[str]] = {}
+        for key in self.active:
+            groups.setdefault(key.group, []).append(f"{key.text} {key.meaning}")
+        return "\n".join(
+            f"{group}:  {',  '.join(keys)}" if group else ",  ".join(keys)
+            for group, keys in groups.items()
+        )
+
+    def bind(self) -> None:
+        """Let the keys act."""
+        for key in self._keys:
+            binding = KeyBinding.from_str(_plus(key.key))
+            if binding in self._bound or self._is_taken(binding):
+                continue
+            action = _weakly(key.act)
+            self._viewer.bind_key(binding, action)
+            self._bound[binding] = action
+
+    def unbind(self) -> None:
+        """Give the keys back."""
+        for binding, action in self._bound.items():
+            if self._viewer.keymap.get(binding) is action:
+                del self._viewer.keymap[binding]
+        self._bound.clear()
+
+    def _is_taken(self, binding: KeyBinding) -> bool:
+        maps = [self._viewer.keymap, type(self._viewer).class_keymap]
+        maps += [kind.class_keymap for kind in (Image, Labels, Points, Shapes)]
+        return any(binding in keymap for keymap in maps)
+
+
+def _plus(key: str) -> str:
+    return key.replace("-", "+")
+
+
+def _weakly(method: Callable[[], object]) -> Callable[[object], None]:
+    weak = WeakMethod(method)
+
+    def act(viewer: object) -> None:
+        there = weak()
+        if there is not None:
+            there()
+
+    return act

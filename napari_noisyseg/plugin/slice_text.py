@@ -1,0 +1,105 @@
+"""The current slice's role, in words: on the canvas, and below the strip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.files import shown
+from napari_noisyseg.plugin.annotated import Contents
+from napari_noisyseg.plugin.marks import LETTERS
+from napari_noisyseg.plugin.pairing import Pairing
+from napari_noisyseg.plugin.slice_uses import use_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+_MOST_LINES = 4
+
+
+def brief(name: str, most: int = 32) -> str:
+    """Return a layer's name as one line of at most `most` characters."""
+    text = shown(name)
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def role_text(role: Role | None) -> str:
+    """Return a role with its letter: ``"C clean"``."""
+    return "not marked" if role is None else f"{LETTERS[role]} {role}"
+
+
+def canvas_text(group: Sequence[Pairing], index: int) -> str:
+    """Return the roles of a slice's annotations, a line each, for the canvas."""
+    marked = [pairing for pairing in group if pairing.mark.role_of(index) is not None]
+    stack = bool(group[0].full_fit.leading)
+    if not marked:
+        return f"Slice {index}: not marked" if stack else "not marked"
+    lines = [
+        f"{role_text(pairing.mark.role_of(index))} ({brief(pairing.layer.name)})"
+        for pairing in marked[:_MOST_LINES]
+    ]
+    if len(marked) > _MOST_LINES:
+        lines.append(f"and {len(marked) - _MOST_LINES} more")
+    if len(lines) == 1:
+        return f"Slice {index}: {lines[0]}" if stack else lines[0]
+    return "\n".join([f"Slice {index}:", *lines] if stack else lines)
+
+
+def slice_sentence(group: Sequence[Pairing], contents: Contents, index: int) -> str:
+    """Return what is made of a slice where that is not plain from its role; empty if it is."""
+    marked = [pairing for pairing in group if pairing.mark.role_of(index) in _COUNTING]
+    if not marked:
+        return ""
+    stack = bool(group[0].full_fit.leading)
+    subject = f"Slice {index}" if stack else f"'{brief(group[0].image.name)}'"
+    use = use_of(marked, contents, index)
+    if use is None:
+        return f"{subject}: nothing is annotated there, it is left out."
+    if use.test:
+        others = any(pairing.mark.role_of(index) is not Role.TEST for pairing in marked)
+        return f"{subject} is for testing only: its other annotations are left out." * others
+    if use.clean and use.noisy:
+        if any(pairing.mark.zero == "background" for pairing in use.clean):
+            return f"{subject} has both: the clean annotation is used there."
+        return (
+            f"{subject} has both: the clean annotation is used where it is painted, the noisy one "
+            f"elsewhere."
+        )
+    return ""
+
+
+_COUNTING = (Role.CLEAN, Role.NOISY, Role.TEST)
+
+
+class CanvasText:
+    """Writes on the viewer's canvas, and leaves a text alone that somebody else wrote there.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._overlay = viewer.canvas.overlays.text
+        self._ours = ""
+
+    def write(self, text: str) -> None:
+        """Write a text; an empty one takes ours away."""
+        overlay = self._overlay
+        if overlay.text not in ("", self._ours):
+            return
+        if overlay.text != text:
+            overlay.text = text
+        if overlay.visible != bool(text):
+            overlay.visible = bool(text)
+        self._ours = text
+
+    def clear(self) -> None:
+        """Take our text away."""
+        if self._ours and self._overlay.text == self._ours:
+            self._overlay.text = ""
+            self._overlay.visible = False
+        self._ours = ""
