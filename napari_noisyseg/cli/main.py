@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from napari_noisyseg import __version__
@@ -30,14 +30,33 @@ exit status: 0 done, 1 stopped during work, 2 something to mend first, 130 / 143
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that refuses in one sentence, and takes options between the paths too."""
+    """An argument parser that refuses in one sentence, and takes options between the paths too.
 
+    Attributes
+    ----------
+    later
+        Adds the arguments whose description takes time to load; called when the parser is used.
+    """
+
+    later: Callable[[Parser], None] | None = None
     _intermixing = False
 
     @property
     def options(self) -> dict[str, argparse.Action]:
         """The options by their names."""
+        self.complete()
         return self._option_string_actions
+
+    def complete(self) -> None:
+        """Add what was left for later."""
+        add, self.later = self.later, None
+        if add is not None:
+            add(self)
+
+    def format_help(self) -> str:
+        """Return the help."""
+        self.complete()
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Raise the refusal; `main` prints it and exits with status 2."""
@@ -45,6 +64,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse words; ``predict RUN --out DIR IMAGES`` is as good as any other order."""
+        self.complete()
         # Before Python 3.13 parse_known_intermixed_args calls this method in turn.
         if self._intermixing or self._subparsers is not None:
             return super().parse_known_args(args, namespace)
@@ -64,6 +84,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
         predict_command,
         sample_command,
         settings_command,
+        simulate_command,
         train_command,
     )
 
@@ -81,6 +102,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
         predict_command,
         evaluate_command,
         sample_command,
+        simulate_command,
         settings_command,
         doctor_command,
     ):
