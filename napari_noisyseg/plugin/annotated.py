@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,16 +119,24 @@ class _Known:
     contents: list[Content | None]
     stale: set[int] = field(default_factory=set)
     shapes: ShapesOnImage | None = None
+    # The pairing for which the key was last found right; it would keep the layer alive.
+    pairing: ref[Pairing] | None = None
 
 
 class Contents:
     """What is known of every slice of every annotation; read when asked for, kept until it changes.
 
     Layers are held weakly.
+
+    Attributes
+    ----------
+    version
+        Grows whenever the content of a slice turns out to be another.
     """
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[Layer, _Known] = WeakKeyDictionary()
+        self.version = 0
 
     def get(self, pairing: Pairing, index: int) -> Content:
         """Return the content of a slice, read now if need be."""
@@ -136,8 +144,7 @@ class Contents:
         content = known.contents[index]
         if content is None or index in known.stale:
             content = content_of(self._read(pairing, known, index))
-            known.contents[index] = content
-            known.stale.discard(index)
+            self._keep(known, index, content)
         return content
 
     def known(self, pairing: Pairing, index: int) -> Content | None:
@@ -157,30 +164,41 @@ class Contents:
 
     def set(self, pairing: Pairing, index: int, content: Content) -> None:
         """Keep what somebody else has found."""
-        known = self._of(pairing)
-        known.contents[index] = content
-        known.stale.discard(index)
+        self._keep(self._of(pairing), index, content)
 
     def touch(self, layer: Layer, indices: Iterable[int] | None = None) -> None:
         """Remember that slices may have changed; all of them without `indices`."""
         known = self._known.get(layer)
         if known is not None:
             count = len(known.contents)
-            known.shapes = None
+            known.shapes = known.pairing = None
             known.stale.update(
                 range(count) if indices is None else (i for i in indices if 0 <= i < count)
             )
+
+    def place(self) -> None:
+        """Remember that layers may lie elsewhere on their images than before."""
+        for known in self._known.values():
+            known.pairing = known.shapes = None
 
     def forget(self, layer: Layer) -> None:
         """Forget everything about a layer."""
         self._known.pop(layer, None)
 
+    def _keep(self, known: _Known, index: int, content: Content) -> None:
+        self.version += known.contents[index] != content
+        known.contents[index] = content
+        known.stale.discard(index)
+
     def _of(self, pairing: Pairing) -> _Known:
-        key = _key(pairing)
         known = self._known.get(pairing.layer)
+        if known is not None and known.pairing is not None and known.pairing() is pairing:
+            return known
+        key = _key(pairing)
         if known is None or known.key != key:
             contents: list[Content | None] = [None] * slice_count(pairing.full_fit)
             known = self._known[pairing.layer] = _Known(key, contents)
+        known.pairing = ref(pairing)
         return known
 
     def _read(self, pairing: Pairing, known: _Known, index: int) -> NDArray[Any]:

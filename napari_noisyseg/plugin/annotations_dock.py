@@ -238,12 +238,12 @@ class AnnotationsDock(QWidget):
         if self._following:
             self._reading.start()
         done, total = self._reading.progress
-        if self._reading.is_reading and total > 200:
-            text = f"Looking at the annotations: {done} of {total} slices"
-        elif self._reading.is_reading:
-            return
+        if not total:
+            text = next_step(self._session) if self._following else ""
+        elif total > 200 or not self.form.headline.text():
+            text = f"Looking at the annotations: {done} of {total} slices."
         else:
-            text = next_step(self._session)
+            return
         if self.form.headline.text() != text:
             self.form.headline.setText(text)
 
@@ -303,7 +303,7 @@ class AnnotationsDock(QWidget):
         self.form.sentence.setText(text)
         self.form.sentence.setVisible(bool(text))
         if self._following:
-            self._canvas.write(canvas_text(group, index))
+            self._canvas.write(canvas_text(group, self._session.contents, index))
 
     def _show_history(self) -> None:
         history = self._session.history

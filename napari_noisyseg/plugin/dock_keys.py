@@ -73,10 +73,15 @@ class DockKeys:
         groups: dict[str, list[str]] = {}
         for key in self.active:
             groups.setdefault(key.group, []).append(f"{key.text} {key.meaning}")
-        return "\n".join(
-            f"{group}:  {',  '.join(keys)}" if group else ",  ".join(keys)
-            for group, keys in groups.items()
-        )
+        lines = []
+        for group, keys in groups.items():
+            # What all keys of a line begin with is written once.
+            start = keys[0][: keys[0].rfind("+") + 1] if group else ""
+            if not all(key.startswith(start) for key in keys):
+                start = ""
+            text = f"{start} " * bool(start) + ", ".join(key[len(start) :] for key in keys)
+            lines.append(f"{group}:  {text}" if group else text)
+        return "\n".join(lines)
 
     def bind(self) -> None:
         """Let the keys act."""

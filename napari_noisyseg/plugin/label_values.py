@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,15 @@ def choose_values(used: Used, contents: Contents, dimensions: int = 2) -> Values
     )
 
 
-def painted_values(used: Used, contents: Contents) -> Iterator[tuple[Pairing, frozenset[int]]]:
-    """Give each annotation that counts on a slice with the labels there."""
-    for _, slices in used:
-        for use in slices:
-            for pairing in (*use.clean, *use.noisy, *use.test):
-                yield pairing, contents.get(pairing, use.index).values
+def painted_values(used: Used, contents: Contents) -> set[tuple[Pairing, frozenset[int]]]:
+    """Return each annotation that counts, with the sets of labels on its slices."""
+    return {
+        (pairing, contents.get(pairing, use.index).values)
+        for _, slices in used
+        for use in slices
+        for layers in (use.clean, use.noisy, use.test)
+        for pairing in layers
+    }
 
 
 def _has_gaps(used: Used, by_zero: dict[str, set[int]], dimensions: int) -> bool:

@@ -58,7 +58,7 @@ class Counts:
         """Count what is used."""
         numbers = {role: set[tuple[int, int]]() for role in Role}
         paired: set[tuple[int, int]] = set()
-        classes = {role: frozenset[int]() for role in Role}
+        found: dict[Role, set[tuple[Pairing, frozenset[int]]]] = {role: set() for role in Role}
         images: dict[str, int] = {}
         stacked = False
         for place, (group, slices) in enumerate(used):
@@ -75,13 +75,16 @@ class Counts:
                     (Role.TEST, use.test),
                 ):
                     for pairing in layers:
-                        found = contents.get(pairing, use.index).values
-                        classes[role] |= values.classes(found, pairing)
+                        found[role].add((pairing, contents.get(pairing, use.index).values))
                     if layers and not (role is Role.NOISY and whole):
                         numbers[role].add(piece)
             if slices:
                 images[group[0].image.name] = _channels(group[0])
                 stacked = stacked or bool(fit.leading)
+        classes = {
+            role: frozenset[int]().union(*(values.classes(labels, p) for p, labels in sets))
+            for role, sets in found.items()
+        }
         return cls(
             clean=len(numbers[Role.CLEAN]),
             noisy=len(numbers[Role.NOISY]),

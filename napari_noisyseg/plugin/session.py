@@ -92,6 +92,7 @@ class Session:
         self._job: Job | None = None
         self._model_path: Path | None = None
         self._closed = False
+        self._outlines: dict[tuple[object, ...], Outline] = {}
         self._watch = LayerWatch(viewer.layers, self._layer_changed)
         self.history.changed.connect(self._tell)
 
@@ -154,7 +155,14 @@ class Session:
 
     def outline(self, **kw: Any) -> Outline:
         """Return the sentence, the numbers and the problem of a plan; nothing is copied for it."""
-        return make_outline(self, **kw)
+        state = (self.contents.version, *sorted(kw.items()))
+        if state not in self._outlines:
+            outline = make_outline(self, **kw)
+            if len(self._outlines) > 8:
+                self._outlines.clear()
+            self._outlines[(self.contents.version, *sorted(kw.items()))] = outline
+            return outline
+        return self._outlines[state]
 
     def unread(self) -> list[tuple[Pairing, int]]:
         """Return the slices of annotations that have to be looked at, so that all else is quick."""
@@ -273,8 +281,11 @@ class Session:
                 return
         elif layer is not None and what == "pixels":
             self.contents.touch(layer, slices)
+        elif layer is not None and what == "placed":
+            self.contents.place()
         elif layer is not None and what == "renamed":
             self._follow_name(layer)
+        self._outlines.clear()
         self._tell()
 
     def _differs(self, layer: Layer, slices: Sequence[int] | None) -> bool:

@@ -38,8 +38,8 @@ class SliceReading(QObject):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Slices read and in all, of those that were to be read."""
-        return self._total - len(self._left), self._total
+        """Slices read and in all, of those that were to be read; 0 in all if none is left."""
+        return (self._total - len(self._left), self._total) if self._left else (0, 0)
 
     @property
     def is_reading(self) -> bool:

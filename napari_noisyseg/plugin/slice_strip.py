@@ -88,6 +88,7 @@ class SliceStrip(QAbstractScrollArea):
         if len(codes) != count:
             self._range = (self._current, self._current)
             self._lay_out()
+            self._show_current()
         self._describe()
         self.viewport().update()
 
@@ -182,6 +183,7 @@ class SliceStrip(QAbstractScrollArea):
         """Fill the new width with cells."""
         super().resizeEvent(event)
         self._lay_out()
+        self._show_current()
 
     def changeEvent(self, event: QEvent | None) -> None:
         """Lay out anew where the font is another."""

@@ -10,7 +10,7 @@ from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.annotated import Contents
 from napari_noisyseg.plugin.marks import LETTERS
 from napari_noisyseg.plugin.pairing import Pairing
-from napari_noisyseg.plugin.slice_uses import use_of
+from napari_noisyseg.plugin.slice_uses import counts, use_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -30,27 +30,34 @@ def role_text(role: Role | None) -> str:
     return "not marked" if role is None else f"{LETTERS[role]} {role}"
 
 
-def canvas_text(group: Sequence[Pairing], index: int) -> str:
+def canvas_text(group: Sequence[Pairing], contents: Contents, index: int) -> str:
     """Return the roles of a slice's annotations, a line each, for the canvas."""
+    where = f"Slice {index}: " if group[0].full_fit.leading else ""
     marked = [pairing for pairing in group if pairing.mark.role_of(index) is not None]
-    stack = bool(group[0].full_fit.leading)
     if not marked:
-        return f"Slice {index}: not marked" if stack else "not marked"
+        return f"{where}not marked"
     lines = [
-        f"{role_text(pairing.mark.role_of(index))} ({brief(pairing.layer.name)})"
+        f"{_role_there(pairing, contents, index)} ({brief(pairing.layer.name)})"
         for pairing in marked[:_MOST_LINES]
     ]
     if len(marked) > _MOST_LINES:
         lines.append(f"and {len(marked) - _MOST_LINES} more")
-    if len(lines) == 1:
-        return f"Slice {index}: {lines[0]}" if stack else lines[0]
-    return "\n".join([f"Slice {index}:", *lines] if stack else lines)
+    return f"{where}{lines[0]}" if len(lines) == 1 else "\n".join([where.strip(), *lines]).strip()
+
+
+def _role_there(pairing: Pairing, contents: Contents, index: int) -> str:
+    """Return an annotation's role on a slice, or that it is empty and left out."""
+    role = pairing.mark.role_of(index)
+    seen = contents.known(pairing, index)
+    if role in _COUNTING and seen is not None and not counts(pairing, contents, index):
+        return "– empty"
+    return role_text(role)
 
 
 def slice_sentence(group: Sequence[Pairing], contents: Contents, index: int) -> str:
     """Return what is made of a slice where that is not plain from its role; empty if it is."""
     marked = [pairing for pairing in group if pairing.mark.role_of(index) in _COUNTING]
-    if not marked:
+    if not marked or any(contents.known(pairing, index) is None for pairing in marked):
         return ""
     stack = bool(group[0].full_fit.leading)
     subject = f"Slice {index}" if stack else f"'{brief(group[0].image.name)}'"
@@ -67,6 +74,9 @@ def slice_sentence(group: Sequence[Pairing], contents: Contents, index: int) -> 
             f"{subject} has both: the clean annotation is used where it is painted, the noisy one "
             f"elsewhere."
         )
+    empty = [pairing for pairing in marked if not counts(pairing, contents, index)]
+    if empty:
+        return f"{subject}: '{brief(empty[0].layer.name)}' is empty there and left out."
     return ""
 
 

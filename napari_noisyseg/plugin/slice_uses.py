@@ -56,16 +56,22 @@ def uses(group: Sequence[Pairing], contents: Contents) -> Iterator[Use]:
 
 def use_of(group: Sequence[Pairing], contents: Contents, index: int) -> Use | None:
     """Return what training makes of one slice; None: nothing."""
-    by_role: dict[Role, list[Pairing]] = {Role.CLEAN: [], Role.NOISY: [], Role.TEST: []}
+    clean: tuple[Pairing, ...] = ()
+    noisy: tuple[Pairing, ...] = ()
+    test: tuple[Pairing, ...] = ()
     for pairing in group:
         role = pairing.mark.role_of(index)
-        if role in by_role and counts(pairing, contents, index):
-            by_role[role].append(pairing)
-    if by_role[Role.TEST]:
-        return Use(index, test=tuple(by_role[Role.TEST]))
-    if by_role[Role.CLEAN] or by_role[Role.NOISY]:
-        return Use(index, tuple(by_role[Role.CLEAN]), tuple(by_role[Role.NOISY]))
-    return None
+        if role is None or role is Role.IGNORED or not counts(pairing, contents, index):
+            continue
+        if role is Role.CLEAN:
+            clean += (pairing,)
+        elif role is Role.NOISY:
+            noisy += (pairing,)
+        else:
+            test += (pairing,)
+    if test:
+        return Use(index, test=test)
+    return Use(index, clean, noisy) if clean or noisy else None
 
 
 def counts(pairing: Pairing, contents: Contents, index: int) -> bool:
