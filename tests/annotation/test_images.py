@@ -15,7 +15,7 @@ import tifffile
 from numpy.testing import assert_array_equal
 from PIL import Image, ImageOps
 
-from napari_noisyseg.annotation.images import read_image, read_raster
+from napari_noisyseg.annotation.images import read_image, read_mask, read_raster
 from napari_noisyseg.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -266,6 +266,16 @@ def test_bool_arrays_saved_by_tifffile_keep_their_values(tmp_path: Path) -> None
     assert_array_equal(
         channels_last(written(tmp_path / "x.tif", content)), np.where(GREY > 100, 255, 0)
     )
+
+
+@pytest.mark.parametrize("settings", [{}, {"software": False}], ids=["named", "unnamed program"])
+def test_every_page_of_a_bool_stack_saved_by_tifffile_keeps_its_values(
+    tmp_path: Path, settings: dict
+) -> None:
+    stack = np.stack([level < GREY for level in (50, 100, 150, 200, 250)])
+    path = written(tmp_path / "x.tif", tiff(stack, **settings))
+    assert_array_equal(read_mask(path), stack)
+    assert_array_equal(read_image(path)[:, 0], np.where(stack, 255, 0))
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", "<i2", ">u2", "<u4", "<i8", "|i1"])

@@ -10,7 +10,7 @@ import tifffile
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from napari_noisyseg.annotation.images import read_image
+from napari_noisyseg.annotation.images import read_image, read_mask
 from napari_noisyseg.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -142,6 +142,44 @@ def test_many_samples_of_one_page_are_channels(tmp_path: Path) -> None:
     stored = pixels(20, 30, 7)
     tifffile.imwrite(tmp_path / "x.tif", stored, planarconfig="contig", photometric="minisblack")
     assert_array_equal(read_image(tmp_path / "x.tif")[0], np.moveaxis(stored, -1, 0))
+
+
+@pytest.mark.parametrize("settings", [PLAIN, {"metadata": {"axes": "ZYX"}}])
+@pytest.mark.parametrize("count", [3, 4])
+def test_three_or_four_slices_that_tifffile_takes_for_colours_are_slices_if_the_mask_has_them(
+    tmp_path: Path, count: int, settings: dict
+) -> None:
+    stack, path = pixels(count, 20, 30), tmp_path / "x.tif"
+    tifffile.imwrite(path, stack, **settings)
+    with tifffile.TiffFile(path) as tiff_file:
+        assert (len(tiff_file.pages), tiff_file.pages[0].photometric) == (1, 2)  # 2 is RGB
+    assert_array_equal(read_image(path, (count, 20, 30)), stack[:, None])
+    assert_array_equal(read_image(path, channels=1), stack[:, None])
+    assert_array_equal(read_image(path, (1, 20, 30)), stack[None])
+    assert_array_equal(read_image(path, channels=count), stack[None])
+    assert_array_equal(read_image(path), stack[None])
+    assert_array_equal(read_mask(path), stack)
+
+
+@pytest.mark.parametrize("count", [2, 5, 9])
+def test_channels_behind_rows_and_columns_of_a_tiff_are_found_by_the_mask(
+    tmp_path: Path, count: int
+) -> None:
+    stored, path = pixels(20, 30, count), tmp_path / "x.tif"
+    tifffile.imwrite(path, stored)
+    expected = np.moveaxis(stored, -1, 0)[None]
+    assert_array_equal(read_image(path, (1, 20, 30)), expected)
+    assert_array_equal(read_image(path, channels=count), expected)
+    cube = pixels(20, 20, 20)
+    tifffile.imwrite(path, cube)
+    assert_array_equal(read_image(path, (1, 20, 20)), cube[None])
+    assert_array_equal(read_image(path, (20, 20, 20)), cube[:, None])
+
+
+def test_bool_masks_repeated_as_rgb_that_tifffile_wrote_are_masks(tmp_path: Path) -> None:
+    mask, path = pixels(20, 30) > 100, tmp_path / "x.tif"
+    tifffile.imwrite(path, np.stack([mask] * 3, -1))
+    assert_array_equal(read_mask(path), mask[None])
 
 
 def test_an_image_and_a_mask_of_different_sizes_are_both_named(tmp_path: Path) -> None:

@@ -17,7 +17,11 @@ from tifffile import TiffFile, TiffPage
 from napari_noisyseg.annotation.formats.jpeg import split_jpeg
 from napari_noisyseg.annotation.formats.orientation import is_quarter_turn, upright
 from napari_noisyseg.annotation.formats.raster import Raster, UnreadableError, check_size
-from napari_noisyseg.annotation.formats.tiff_structure import count_pages, described_stack
+from napari_noisyseg.annotation.formats.tiff_structure import (
+    count_pages,
+    described_array,
+    described_stack,
+)
 
 _UNCOMPRESSED, _JPEG = 1, 7
 _COMPRESSIONS = {
@@ -77,7 +81,7 @@ def read_tiff(file: BufferedReader, size: int) -> Raster:
         check_size(first.imagewidth, first.imagelength, samples, depth)
         for number, page in enumerate(pages, 1):
             _check_page(page, number, file, size)
-        parts = [_decode(page) for page in pages]
+        parts = [_decode(page, first) for page in pages]
         return _arranged(parts[0] if len(parts) == 1 else np.concatenate(parts), first)
 
 
@@ -134,8 +138,11 @@ def _check_page(page: TiffPage, number: int, file: BufferedReader, size: int) ->
                 raise UnreadableError("is damaged: a part is larger than the page; save it again")
 
 
-def _decode(page: TiffPage) -> NDArray[Any]:
-    """Return one page as (pages, channels, height, width), more than one page for a volume."""
+def _decode(page: TiffPage, first: TiffPage) -> NDArray[Any]:
+    """Return one page as (pages, channels, height, width), more than one page for a volume.
+
+    `first` is the file's first page, which alone tells by what program the file was written.
+    """
     pixels: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)
     # tifffile's five axes: separate samples, depth, length, width, contiguous samples.
     pixels = np.moveaxis(pixels, 0, 1) if page.shaped[0] > 1 else np.moveaxis(pixels[0], -1, 1)
@@ -145,7 +152,7 @@ def _decode(page: TiffPage) -> NDArray[Any]:
     pixels = pixels[:, _colour_samples(page, pixels.shape[1])]
     if pixels.dtype == np.bool_ and int(page.photometric) == _WHITE_IS_ZERO:
         # Scanners mean it; tifffile notes it in every bool array and means the plain values.
-        plain = page.software.startswith("tifffile") or page.description.startswith("{")
+        plain = first.software.startswith("tifffile") or first.description.startswith("{")
         pixels = pixels if plain else ~pixels
     if int(page.photometric) == _CMYK and pixels.shape[1] == 4:
         pixels = _from_cmyk(pixels)
@@ -154,6 +161,8 @@ def _decode(page: TiffPage) -> NDArray[Any]:
 
 def _colour_samples(page: TiffPage, samples: int) -> list[int]:
     """Return the indices of the samples that are no alpha."""
+    if _has_plain_planes(page):
+        return list(range(samples))
     extra = [int(kind) for kind in page.extrasamples]
     colours = samples - len(extra)
     if not extra and int(page.photometric) == _RGB and samples == 4:
@@ -162,6 +171,12 @@ def _colour_samples(page: TiffPage, samples: int) -> list[int]:
         index for index in range(samples) if index < colours or extra[index - colours] not in _ALPHA
     ]
     return kept or [0]
+
+
+def _has_plain_planes(page: TiffPage) -> bool:
+    """Whether the page is an array (planes, height, width) whose planes nobody called colours."""
+    planes = page.shaped[0]
+    return planes > 1 and described_array(page.description) == (planes, *page.shaped[2:4])
 
 
 def _from_cmyk(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -197,9 +212,13 @@ def _arranged(stack: NDArray[Any], first: TiffPage) -> Raster:
             stated_channels = True
     if pages == 1:
         # ImageJ and tifffile call the slices of a volume channels unless they are told better.
-        stack, layouts = stack[0], ("CYX", "PYX") if stated_channels else ("CYX",)
+        either = stated_channels or _has_plain_planes(first)
+        stack, layouts = stack[0], ("CYX", "PYX") if either else ("CYX",)
     if channels == 1:
         stack, layouts = stack[..., 0, :, :], ("YX",) if pages == 1 else ("PYX", "CYX")
+        # Of a cube nobody could tell the first axis from the last.
+        if pages not in (1, width) and described_array(first.description) == stack.shape:
+            layouts = ("PYX", "CYX", "YXC")
     palette = None
     if int(first.photometric) == _PALETTE:
         if channels > 1:

@@ -136,6 +136,17 @@ def described_stack(description: str, samples_per_page: int) -> Stack | None:
     return None
 
 
+def described_array(description: str) -> tuple[int, ...] | None:
+    """Return the shape of the array that tifffile was given, unless it was told to be in colour.
+
+    Left alone, tifffile writes a stack of three or four slices as the planes of a colour picture,
+    and channels behind rows and columns as pages of so many columns.
+    """
+    stated = _json_of(description)
+    coloured = stated is None or "S" in str(stated["axes"])
+    return None if stated is None or coloured else tuple(stated["shape"])
+
+
 def _imagej_stack(description: str) -> Stack | None:
     found = dict(re.findall(r"^(images|channels)=(\d{1,9})\s*$", description, re.MULTILINE))
     images, channels = int(found.get("images", 0)), int(found.get("channels", 1))
@@ -165,7 +176,8 @@ def _ome_stack(description: str) -> Stack | None:
     return Stack(axes, tuple(sizes)) if min(sizes) > 0 else None
 
 
-def _json_stack(description: str, samples_per_page: int) -> Stack | None:
+def _json_of(description: str) -> dict[str, Any] | None:
+    """Return tifffile's note about the array, if there is one and it tells a shape."""
     try:
         stated: Any = json.loads(description)
     except (ValueError, RecursionError):
@@ -173,10 +185,18 @@ def _json_stack(description: str, samples_per_page: int) -> Stack | None:
     shape = stated.get("shape") if isinstance(stated, dict) else None
     if not isinstance(shape, list) or not all(type(n) is int and n > 0 for n in shape):
         return None
+    return {"axes": "", **stated, "shape": shape}
+
+
+def _json_stack(description: str, samples_per_page: int) -> Stack | None:
+    stated = _json_of(description)
+    if stated is None:
+        return None
+    shape = stated["shape"]
     pages, rest = divmod(math.prod(shape), max(samples_per_page, 1))
     if rest or not pages:
         return None
-    axes = stated.get("axes")
+    axes = stated["axes"]
     if isinstance(axes, str) and len(axes) == len(shape):
         for end in range(len(shape) + 1):
             if math.prod(shape[:end]) == pages and not set("YXS") & set(axes[:end]):
