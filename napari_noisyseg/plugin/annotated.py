@@ -162,9 +162,11 @@ class Contents:
         never = [i for i, content in enumerate(known.contents) if content is None]
         return sorted({*never, *known.stale})
 
-    def set(self, pairing: Pairing, index: int, content: Content) -> None:
-        """Keep what somebody else has found."""
-        self._keep(self._of(pairing), index, content)
+    def mend(self, pairing: Pairing, index: int, content: Content) -> None:
+        """Keep what was found by reading a slice anew, where a layer has changed unseen."""
+        known = self._of(pairing)
+        if known.contents[index] != content:
+            self._keep(known, index, content)
 
     def touch(self, layer: Layer, indices: Iterable[int] | None = None) -> None:
         """Remember that slices may have changed; all of them without `indices`."""

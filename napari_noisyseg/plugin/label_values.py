@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.classes import LARGEST_VALUE
 from napari_noisyseg.plugin.annotated import Contents
+from napari_noisyseg.plugin.marks import Zero
 from napari_noisyseg.plugin.pairing import Pairing
 from napari_noisyseg.plugin.slice_uses import Use
 
@@ -36,10 +37,18 @@ class Values:
     dtype: np.dtype[Any]
     background: int | None = None
 
-    def translate(self, labels: NDArray[Any], pairing: Pairing) -> NDArray[Any]:
-        """Return a copy of a layer's labels as training sees them."""
+    def translate(self, labels: NDArray[Any], zero: Zero) -> NDArray[Any]:
+        """Return a copy of a layer's labels as training sees them.
+
+        Parameters
+        ----------
+        labels
+            The labels.
+        zero
+            What 0 means among them.
+        """
         copy = labels.astype(self.dtype)
-        if pairing.mark.zero == "unannotated" and self.ignore is not None:
+        if zero == "unannotated" and self.ignore is not None:
             copy[labels == 0] = self.ignore
             if self.background is not None:
                 copy[labels == self.background] = 0
@@ -51,12 +60,9 @@ class Values:
             return values
         return frozenset(0 if value == self.background else value for value in values - {0})
 
-    def stack(
-        self, pages: Sequence[NDArray[Any] | None], shape: tuple[int, int]
-    ) -> tuple[NDArray[Any], ...]:
-        """Return the pages, those that are missing not annotated."""
-        fill = 0 if self.ignore is None else self.ignore
-        return tuple(np.full(shape, fill, self.dtype) if page is None else page for page in pages)
+    def blank(self, size: tuple[int, int]) -> NDArray[Any]:
+        """Return a slice on which nothing is annotated."""
+        return np.full(size, 0 if self.ignore is None else self.ignore, self.dtype)
 
 
 def choose_values(used: Used, contents: Contents, dimensions: int = 2) -> Values:

@@ -6,20 +6,18 @@ import math
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.files import shown
-from napari_noisyseg.plugin.annotated import Content, Contents, content_of, read_labels
+from napari_noisyseg.plugin.annotated import Contents
 from napari_noisyseg.plugin.geometry import Fit, read_slice
-from napari_noisyseg.plugin.label_values import Values
 from napari_noisyseg.plugin.marks import slice_names
 from napari_noisyseg.plugin.outline import checks, layers_and_contents, make_outline
-from napari_noisyseg.plugin.pairing import Pairing
+from napari_noisyseg.plugin.plan_labels import Piece, pieces_of
 from napari_noisyseg.plugin.plan_text import Counts
 from napari_noisyseg.plugin.slice_uses import Use
 
@@ -127,8 +125,8 @@ def make_plan(
         annotators = len({id(p) for use in found for p in use.noisy}) > 1
         for first, pages in _pieces(group[0].fit, found, dimensions):
             name = names.of(group[0].image, first, pages)
-            for piece in _piece_examples(pages, values, contents, annotators):
-                example = _example(piece, name, first, group[0])
+            for piece in pieces_of(pages, values, contents, annotators):
+                example = _example(piece, name, first)
                 examples.append(example)
                 key = (example.name, example.annotator)
                 places[piece.role][key] = _place(piece, first, len(pages))
@@ -142,16 +140,6 @@ def make_plan(
         counts=outline.counts,
         _checks=checks(used, contents),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """One example in the making: its role, its layer, its labels."""
-
-    role: Role
-    pairing: Pairing
-    labels: tuple[NDArray[Any], ...]
-    annotator: str = ""
 
 
 class _Names:
@@ -186,86 +174,16 @@ def _pieces(fit: Fit, found: Sequence[Use], dimensions: int) -> list[tuple[int, 
     return list(volumes.items())
 
 
-def _piece_examples(
-    pages: Sequence[Use | None], values: Values, contents: Contents, annotators: bool
-) -> list[_Piece]:
-    """Make the labels of one slice or volume: clean, noisy by annotator, and test."""
-    pieces: list[_Piece] = []
-    clean = [_merged(use.clean if use else (), use, values, contents) for use in pages]
-    test = [_merged(use.test if use else (), use, values, contents) for use in pages]
-    shape = next(p.fit.size for use in pages if use for p in (*use.clean, *use.noisy, *use.test))
-    for role, found in ((Role.CLEAN, clean), (Role.TEST, test)):
-        if any(labels is not None for labels in found):
-            first = next(p for use in pages if use for p in getattr(use, role.value))
-            pieces.append(_Piece(role, first, values.stack(found, shape)))
-    noisy: dict[int, Pairing] = {id(p): p for use in pages if use for p in use.noisy}
-    for pairing in noisy.values():
-        labels = [
-            _noisy(pairing, use, values, contents, c) for use, c in zip(pages, clean, strict=True)
-        ]
-        if any(one is not None for one in labels):
-            name = pairing.layer.name if annotators else ""
-            pieces.append(_Piece(Role.NOISY, pairing, values.stack(labels, shape), name))
-    return pieces
-
-
-def _snapshot(pairing: Pairing, use: Use, values: Values, contents: Contents) -> NDArray[Any]:
-    """Copy a slice's labels; what was known of it is mended where the layer changed unseen."""
-    labels = read_labels(pairing.layer, pairing.image, pairing.fit, use.index)
-    if pairing.fit.level == 0:
-        known = contents.get(pairing, use.index)
-        found = Content(known.values, known.painted, -1) if labels.size == 0 else content_of(labels)
-        if found.check != known.check:
-            contents.set(pairing, use.index, found)
-    return values.translate(labels, pairing)
-
-
-def _merged(
-    layers: Sequence[Pairing], use: Use | None, values: Values, contents: Contents
-) -> NDArray[Any] | None:
-    """Lay annotations over each other; the lower ones show where the upper say nothing."""
-    merged: NDArray[Any] | None = None
-    for pairing in layers:
-        if use is None:
-            break
-        labels = _snapshot(pairing, use, values, contents)
-        if merged is None:
-            merged = labels
-        elif values.ignore is not None:
-            merged = np.where(merged == values.ignore, labels, merged)
-    return merged
-
-
-def _noisy(
-    pairing: Pairing,
-    use: Use | None,
-    values: Values,
-    contents: Contents,
-    clean: NDArray[Any] | None,
-) -> NDArray[Any] | None:
-    """Return a noisy slice without what a clean annotation of a part of it says."""
-    if use is None or pairing not in use.noisy:
-        return None
-    labels = _snapshot(pairing, use, values, contents)
-    if clean is None or values.ignore is None:
-        return labels
-    unknown = clean == values.ignore
-    if not unknown.any():
-        return labels  # covered whole: the engine knows the two as a pair
-    labels = np.where(unknown, labels, labels.dtype.type(values.ignore))
-    return labels if (labels != values.ignore).any() else None
-
-
-def _example(piece: _Piece, name: str, first: int, lying: Pairing) -> Example:
+def _example(piece: Piece, name: str, first: int) -> Example:
     image, fit = piece.pairing.image, piece.pairing.fit
-    data, labels, count = image.data, piece.labels, len(piece.labels)
+    data, read_labels, count = image.data, piece.pages, len(piece.pages)
 
     def read_image() -> Pixels:
         pages = [read_slice(data, fit, first + page) for page in range(count)]
         return pages[0] if count == 1 else np.concatenate(pages)
 
     def read_label() -> Labels:
-        return np.stack([page.astype(np.int32) for page in labels])
+        return np.stack([read().astype(np.int32) for read in read_labels])
 
     where = f"slice {first} of " if fit.leading and count == 1 else ""
     return Example(
@@ -279,7 +197,7 @@ def _example(piece: _Piece, name: str, first: int, lying: Pairing) -> Example:
     )
 
 
-def _place(piece: _Piece, first: int, pages: int) -> Place:
+def _place(piece: Piece, first: int, pages: int) -> Place:
     pairing = piece.pairing
     return Place(
         image=pairing.image.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,13 @@ from psygnal import Signal
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.annotated import Contents
-from napari_noisyseg.plugin.geometry import slice_count
+from napari_noisyseg.plugin.annotation_info import AnnotationInfo, info_of
 from napari_noisyseg.plugin.history import CallChange, History
 from napari_noisyseg.plugin.layer_events import LayerWatch
 from napari_noisyseg.plugin.marks import Mark, Zero, read_mark, write_mark
 from napari_noisyseg.plugin.outline import Outline, checks, make_outline, pairings_of, used_slices
 from napari_noisyseg.plugin.pairing import Pairing, Unpaired, pair_layers
 from napari_noisyseg.plugin.plan import Plan, make_plan
-from napari_noisyseg.plugin.warnings_text import warning_of
 from napari_noisyseg.plugin.window_close import when_closed
 
 if TYPE_CHECKING:
@@ -28,40 +27,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
     from napari_noisyseg.plugin.job import Job
-
-
-@dataclass(frozen=True, eq=False)
-class AnnotationInfo:
-    """One line of the table of annotations.
-
-    Attributes
-    ----------
-    layer
-        The annotation layer.
-    image
-        The image it belongs to; None where none fits.
-    mark
-        What the person said about it.
-    share
-        Share of the pixels whose label is not 0, 0 to 1; None while its slices are being read.
-    painted
-        Number of slices with such a pixel; None while they are being read.
-    slices
-        Number of slices.
-    warning
-        What does not fit, one sentence; empty if all is well.
-    pairing
-        How it lies on its image; None without one.
-    """
-
-    layer: Layer
-    image: Image | None
-    mark: Mark
-    share: float | None
-    painted: int | None
-    slices: int
-    warning: str
-    pairing: Pairing | None
 
 
 class Session:
@@ -147,7 +112,7 @@ class Session:
 
     def annotations(self) -> list[AnnotationInfo]:
         """Return what the table of annotations shows; slices not read yet are not waited for."""
-        return [self._info(pairing) for pairing in self.pairings()]
+        return [info_of(pairing, self.contents) for pairing in self.pairings()]
 
     def plan(self, **kw: Any) -> Plan:
         """Return what training would be given now; see `make_plan` for the arguments."""
@@ -199,6 +164,7 @@ class Session:
             Flat index of one slice, or of several; None marks the whole layer. Slices that were
             marked by themselves keep their mark, until it is taken away with the layer's.
         """
+        role = None if role is None else Role(role)
         layers = list(layer) if isinstance(layer, Sequence) else [layer]
         if index is None:
             marks = [_whole(read_mark(one), role) for one in layers]
@@ -253,27 +219,6 @@ class Session:
 
         write(True)
         self.history.record(title, CallChange(lambda: write(False), lambda: write(True)))
-
-    def _info(self, pairing: Pairing | Unpaired) -> AnnotationInfo:
-        if isinstance(pairing, Unpaired):
-            return AnnotationInfo(
-                pairing.layer, pairing.image, pairing.mark, None, None, 0, pairing.problem, None
-            )
-        count = slice_count(pairing.full_fit)
-        known = [self.contents.known(pairing, index) for index in range(count)]
-        seen = [content for content in known if content is not None]
-        height, width = pairing.full_fit.size
-        whole = len(seen) == count
-        return AnnotationInfo(
-            layer=pairing.layer,
-            image=pairing.image,
-            mark=pairing.mark,
-            share=sum(c.painted for c in seen) / (count * height * width) if whole else None,
-            painted=sum(c.painted > 0 for c in seen) if whole else None,
-            slices=count,
-            warning=warning_of(pairing, known),
-            pairing=pairing,
-        )
 
     def _layer_changed(self, layer: Layer | None, slices: Sequence[int] | None, what: str) -> None:
         if layer is not None and what == "shown":
