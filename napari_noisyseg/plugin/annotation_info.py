@@ -50,7 +50,7 @@ class AnnotationInfo:
 
 
 def info_of(pairing: Pairing | Unpaired, contents: Contents) -> AnnotationInfo:
-"""Return the table's line for an annotation; slices that were not read are not waited for."""
+    """Return the table's line for an annotation; slices that were not read are not waited for."""
     if isinstance(pairing, Unpaired):
         return AnnotationInfo(
             pairing.layer, pairing.image, pairing.mark, None, None, 0, pairing.problem, None
@@ -70,4 +70,3 @@ def info_of(pairing: Pairing | Unpaired, contents: Contents) -> AnnotationInfo:
         warning=warning_of(pairing, known),
         pairing=pairing,
     )
-
