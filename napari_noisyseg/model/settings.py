@@ -148,7 +148,7 @@ def settings_toml(config: TrainingConfig) -> str:
                 _add(table, key, getattr(value, key))
             document.add(name, table)
         else:
-            document.add(tomlkit.comment(_explanation(field)))
+            document.add(tomlkit.comment(explanation(field)))
             _add(document, name, value)
     return tomlkit.dumps(document)
 
@@ -161,13 +161,14 @@ def _add(container: Any, name: str, value: Any) -> None:
         container.add(name, value)
 
 
-def _explanation(field: FieldInfo) -> str:
+def explanation(field: FieldInfo) -> str:
+    """Say in one line what a setting is, its unit, its range and its default."""
     extra = field.json_schema_extra
     unit = extra.get("unit", "") if isinstance(extra, dict) else ""
     parts = [field.description or ""]
     if unit:
         parts.append(f"unit: {unit}")
-    if choices := _choices(field):
+    if choices := choices_of(field):
         parts.append(f"one of {', '.join(choices)}")
     elif limits := _limits(field):
         parts.append(f"range: {limits}")
@@ -176,7 +177,8 @@ def _explanation(field: FieldInfo) -> str:
     return "; ".join(parts)
 
 
-def _choices(field: FieldInfo) -> list[str]:
+def choices_of(field: FieldInfo) -> list[str]:
+    """Return the words that a setting may be; none where it is a number."""
     choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     return [str(choice) for choice in choices]
 
@@ -219,7 +221,7 @@ def _expected(parts: Sequence[str], given: object) -> tuple[str, str]:
     if parts[0] == "data":
         return ("the path of a folder" if parts[1:] else "folders, as in data.folder = 'PATH'"), ""
     field = TrainingConfig.model_fields[parts[0]]
-    choices = ["auto", "cpu", "cuda", "cuda:1", "mps"] if parts[0] == "device" else _choices(field)
+    choices = ["auto", "cpu", "cuda", "cuda:1", "mps"] if parts[0] == "device" else choices_of(field)
     if choices:
         return " or ".join([", ".join(choices[:-1]), choices[-1]]), _did_you_mean(given, choices)
     whole = int in (field.annotation, *get_args(field.annotation))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
     from napari.utils.colormaps import Colormap
 
@@ -12,25 +15,15 @@ View = Literal["doubt", "map"]
 
 ORANGE = (1.0, 0.55, 0.0)
 BLUE = (0.34, 0.76, 1.0)
+TINT = 0.2
 
 LEGENDS: dict[tuple[str, str], str] = {
-    ("weights", "doubt"): (
-        "Weights from 0 to 1: orange pixels of the annotation are doubted, the stronger the more; "
-        "transparent ones are believed, or not annotated."
-    ),
-    ("weights", "map"): (
-        "Weights from 0 (dark: the annotation is doubted) to 1 (bright: it is believed); "
-        "transparent where nothing is annotated."
-    ),
-    ("probability", "doubt"): (
-        "Probability from 0 to 1: the blue line is where it crosses 0.5, the edge of what the "
-        "network finds."
-    ),
-    ("probability", "map"): (
-        "Probability from 0 (dark: surely not this class) to 1 (bright: surely this class)."
-    ),
-    ("prediction", "doubt"): "Prediction: the likeliest class of every pixel, as labels.",
-    ("prediction", "map"): "Prediction: the likeliest class of every pixel, as labels.",
+    ("weights", "doubt"): "Weights, 0 to 1: orange is doubted, clear is believed.",
+    ("weights", "map"): "Weights: dark is doubted (0), bright is believed (1).",
+    ("probability", "doubt"): "Probability: the blue line runs where it is 0.5.",
+    ("probability", "map"): "Probability: dark is surely not (0), bright is surely (1).",
+    ("prediction", "doubt"): "Prediction: the likeliest class of every pixel.",
+    ("prediction", "map"): "Prediction: the likeliest class of every pixel.",
 }
 """A sentence for each kind of overlay and view that says what its colours mean."""
 
@@ -46,7 +39,32 @@ def doubt() -> Colormap:
     """Return the colours of doubt: believed pixels leave the image below as it is."""
     from napari.utils.colormaps import Colormap
 
-    return Colormap([(*ORANGE, 0.8), (*ORANGE, 0.0)], name="doubt", display_name="doubt")
+    return Colormap(
+        [(*ORANGE, alpha) for alpha in (0.85, 0.3, 0.0, 0.0)],
+        controls=[0.0, 0.5, 0.75, 1.0],
+        name="doubt",
+        display_name="doubt",
+    )
+
+
+def undecided(threshold: float = 0.5) -> Colormap:
+    """Return the colours for a network that finds everything equally likely: tints, no line.
+
+    Young networks do; the line would cover the whole image.
+    """
+    from napari.utils.colormaps import Colormap
+
+    return Colormap(
+        [(*BLUE, alpha) for alpha in (0.0, 0.0, TINT, TINT)],
+        controls=[0.0, threshold + 0.02, threshold + 0.03, 1.0],
+        name="undecided",
+        display_name="undecided",
+    )
+
+
+def is_undecided(chances: NDArray[np.float32], threshold: float = 0.5) -> bool:
+    """Whether too many pixels lie near the threshold for a line between them."""
+    return float(np.mean(np.abs(chances - threshold) < 0.02)) > 0.05
 
 
 def outline(threshold: float = 0.5) -> Colormap:
@@ -57,7 +75,7 @@ def outline(threshold: float = 0.5) -> Colormap:
     """
     from napari.utils.colormaps import Colormap
 
-    tint, near, nearer = 0.22, 0.03, 0.015
+    near, nearer = 0.014, 0.009
     controls = [
         0.0,
         threshold - near,
@@ -67,7 +85,7 @@ def outline(threshold: float = 0.5) -> Colormap:
         1.0,
     ]
     return Colormap(
-        [(*BLUE, alpha) for alpha in (0.0, 0.0, 1.0, 1.0, tint, tint)],
+        [(*BLUE, alpha) for alpha in (0.0, 0.0, 1.0, 1.0, TINT, TINT)],
         controls=controls,
         name="outline",
         display_name="outline",

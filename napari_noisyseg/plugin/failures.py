@@ -20,8 +20,11 @@ _MEMORY_ADVICE = (
 # What the command line says, in the words of the window.
 _WORDS = (
     (r"(?:, or |; )?add --resume to go on with it or choose another --out", ""),
-    (r"finish the training with --resume", "go on with it by 'Resume a run'"),
+    (r"finish the training with --resume", "go on with it by 'Resume'"),
     (r" with another --out", ""),
+    (r" by --out, or replace former predictions by --overwrite", ""),
+    (r" by --out", ""),
+    (r"give smaller images, or use --device cpu", "predict smaller images"),
     (r"choose another --out", "choose another runs folder in the preferences"),
     (r"use --method (\w+)", r"choose the method \1"),
     (r"by --method (\w+)", r"by the method \1"),
@@ -35,7 +38,9 @@ _WORDS = (
 )
 
 
-def describe_failure(error: BaseException, *, resumable: bool = False) -> str:
+def describe_failure(
+    error: BaseException, *, resumable: bool = False, what: str = "training", advice: str = ""
+) -> str:
     """Return the sentence that the user is shown for an exception.
 
     Parameters
@@ -44,6 +49,10 @@ def describe_failure(error: BaseException, *, resumable: bool = False) -> str:
         Whatever was raised.
     resumable
         Whether the run has a checkpoint to go on from, which is then said.
+    what
+        The work that failed.
+    advice
+        What to do where memory ran out; that for a training without it.
 
     Returns
     -------
@@ -53,23 +62,23 @@ def describe_failure(error: BaseException, *, resumable: bool = False) -> str:
     if isinstance(error, UserError | StoppedError):
         said = in_window(str(error))
     elif ran_out_of_memory(error):
-        said = _MEMORY_ADVICE
+        said = advice or _MEMORY_ADVICE
     elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         said = "the disk is full: free some space"
     elif isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
-        said = "the training was interrupted from outside: start it again"
+        said = f"the {what} was interrupted from outside: start it again"
     else:
         lines = str(error).strip().splitlines()
         what = f": {shown(lines[0])}" if lines else ""
         said = (
-            f"the training failed by an unexpected {type(error).__name__}{what}; the log has the "
+            f"the {what} failed by an unexpected {type(error).__name__}{what}; the log has the "
             f"details"
         )
     said = said.strip().rstrip(".")
     said = said[:1].upper() + said[1:]
     if len(said) > LONGEST:
         said = f"{said[: LONGEST - 3]}..."
-    way_back = " 'Resume a run' goes on from the last checkpoint." if resumable else ""
+    way_back = " 'Resume' goes on from the last checkpoint." if resumable else ""
     return f"{said}.{way_back}"
 
 

@@ -111,6 +111,8 @@ class Job(QObject):
         The sentence that the user was shown, if it has failed.
     metrics
         What the finished model reaches.
+    step_seconds
+        Seconds of a step, once they are known.
     notices
         Sentences of the training on the way.
     fingerprint
@@ -149,6 +151,7 @@ class Job(QObject):
         self.failure = ""
         self.metrics: Mapping[str, Any] = {}
         self.seconds = 0.0
+        self.step_seconds: float | None = None
         self.notices: list[str] = []
         self.fingerprint = dict(plan.fingerprint())
         self.started_at = time.time()
@@ -270,12 +273,18 @@ class Job(QObject):
         if curves:
             self.curves_changed.emit()
         if mail.progress is not None:
+            self._measure(mail.progress)
             self.progress = mail.progress
             self.progressed.emit(mail.progress)
         if mail.arrays:
             self.previewed.emit(list(mail.arrays.values()))
         if mail.state is not None:
             self._reach(JobState(mail.state))
+
+    def _measure(self, progress: Progress) -> None:
+        left = progress.total - progress.done
+        if progress.phase == "training" and progress.seconds_left and left > 0:
+            self.step_seconds = progress.seconds_left / left
 
     def _hear(self, said: Said) -> None:
         if said.kind == "summary":

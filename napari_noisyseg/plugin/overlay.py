@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noisyseg.plugin.colours import LEGENDS, View, colours
+from napari_noisyseg.plugin.colours import (
+    LEGENDS,
+    View,
+    colours,
+    is_undecided,
+    outline,
+    undecided,
+)
 from napari_noisyseg.plugin.geometry import Fit, overlay_arguments, shown_index
 from napari_noisyseg.plugin.marks import METADATA_KEY
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels, Layer
+    from napari.utils.colormaps import Colormap
 
 OverlayKind = Literal["weights", "probability", "prediction"]
 KINDS: tuple[OverlayKind, ...] = ("weights", "probability", "prediction")
@@ -71,6 +79,7 @@ class Overlay:
         self.class_value = class_value
         self.deleted = False
         self.has_bar = False
+        self._undecided = True
         self.is_background = False
         self._annotation: Callable[[], Layer | None] = (
             (lambda: None) if annotation is None else weakref.ref(annotation)
@@ -125,11 +134,7 @@ class Overlay:
         empty = 0 if self.kind == "prediction" else np.nan
         array = self.array
         if array is None or array.shape != self.shape:
-            if int(np.prod(self.shape)) * dtype.itemsize < LARGEST_IN_MEMORY:
-                array = np.empty(self.shape, dtype)
-            else:
-                with tempfile.TemporaryFile() as file:  # the map keeps it until nobody needs it
-                    array = np.memmap(file, dtype, "w+", shape=self.shape)
+            array = room_for(self.shape, dtype)
         array.fill(empty)
         self.array = array
 
@@ -140,6 +145,8 @@ class Overlay:
         assert self.array is not None
         slices = self.array.reshape(-1, *self.fit.size)
         slices[first : first + len(values)] = values
+        if self.kind == "probability":
+            self._undecided = is_undecided(values)
 
     def refresh(self, point: tuple[float, ...], written: set[int], volume: bool) -> None:
         """Draw the layer anew if the slice at this point of the viewer was written.
@@ -152,6 +159,7 @@ class Overlay:
         if layer.data is not self.array and layer.data.shape != self.array.shape:
             layer.data = self.array
             return
+        self._sharpen(layer)
         own = Fit(self.fit.leading, self.fit.size)
         if volume or not own.leading or shown_index(point, layer, own) in written:
             layer.refresh(extent=False, highlight=False)
@@ -172,7 +180,7 @@ class Overlay:
         """Give the layer the colours of a view."""
         layer = self.layer
         if layer is not None and self.kind != "prediction":
-            layer.colormap = colours(self.kind, view)
+            layer.colormap = self._colours(view)
             layer.interpolation2d = _interpolation(self.kind, view)
             self.show_bar(view)
             self._explain(layer, view)
@@ -205,13 +213,18 @@ class Overlay:
             layer = Image(
                 self.array,
                 contrast_limits=(0, 1),
-                colormap=colours(self.kind, view),
+                colormap=self._colours(view),
                 interpolation2d=_interpolation(self.kind, view),
                 blending="translucent_no_depth",
                 **about,
             )
         self._explain(layer, view)
         return layer
+
+    def _colours(self, view: View) -> Colormap | str:
+        if self.kind == "probability" and view == "doubt" and self._undecided:
+            return undecided()
+        return colours(self.kind, view)
 
     def _explain(self, layer: Image | Labels, view: View) -> None:
         """Put the legend into the tooltip of the layer list."""
@@ -223,6 +236,14 @@ class Overlay:
             return f"<qt><b>{html.escape(name)}</b><br>{html.escape(sentence)}</qt>"
 
         layer.get_source_str = tooltip
+
+    def _sharpen(self, layer: Image | Labels) -> None:
+        """Draw the outline only where there is one; colours that the user chose stay."""
+        wanted = "undecided" if self._undecided else "outline"
+        if self.kind == "probability" and layer.colormap.name in {"undecided", "outline"} - {
+            wanted
+        }:
+            layer.colormap = undecided() if self._undecided else outline()
 
     def _follow(self) -> None:
         """Lie on the image where it is now."""
@@ -241,6 +262,14 @@ class Overlay:
         if layer is not None and layer.name == self._given_name:
             layer.name = self.name
             self._given_name = layer.name
+
+
+def room_for(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return an array that is not filled: in memory, a large one in a temporary file."""
+    if int(np.prod(shape)) * dtype.itemsize < LARGEST_IN_MEMORY:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:  # the map keeps it until nobody needs it
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def _interpolation(kind: str, view: View) -> str:

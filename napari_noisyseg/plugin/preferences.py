@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -57,28 +57,21 @@ def read_preferences() -> Preferences:
     )
 
 
-def when_changed(told: Callable[[], object]) -> Callable[[], None]:
-    """Call a function whenever the preferences change.
-
-    Returns
-    -------
-    callable
-        Ends it.
-    """
+def when_changed(told: Callable[[], object]) -> None:
+    """Call a bound method whenever the preferences change; it is held weakly."""
     page = _page()
     if page is None:
-        return lambda: None
+        return
+    method = weakref.WeakMethod(told)
 
     def tell(event: object = None) -> None:
-        told()
+        there = method()
+        if there is None:
+            page.events.disconnect(tell)
+        else:
+            there()
 
     page.events.connect(tell)
-
-    def end() -> None:
-        with suppress(ValueError, RuntimeError):
-            page.events.disconnect(tell)
-
-    return end
 
 
 def _page() -> Any:
