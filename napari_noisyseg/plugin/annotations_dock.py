@@ -23,7 +23,8 @@ from napari_noisyseg.plugin.geometry import point_of, shown_index
 from napari_noisyseg.plugin.marks import Zero, slice_names
 from napari_noisyseg.plugin.next_step import next_step
 from napari_noisyseg.plugin.pairing import Pairing, images_of
-from napari_noisyseg.plugin.session import AnnotationInfo, Session
+from napari_noisyseg.plugin.annotation_info import AnnotationInfo
+from napari_noisyseg.plugin.session import Session
 from napari_noisyseg.plugin.slice_reading import SliceReading
 from napari_noisyseg.plugin.slice_strip import LETTERS, WORDS, codes_of
 from napari_noisyseg.plugin.slice_text import CanvasText, canvas_text, slice_sentence

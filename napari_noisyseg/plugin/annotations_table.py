@@ -34,7 +34,7 @@ from napari_noisyseg.plugin.marks import LETTERS, Mark
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
-    from napari_noisyseg.plugin.session import AnnotationInfo
+    from napari_noisyseg.plugin.annotation_info import AnnotationInfo
 
 NAME, IMAGE, ROLE, SHARE, SLICES, WARNING = range(6)
 _HEADERS = ("annotation", "image", "role", "labelled", "slices", "")
