@@ -67,7 +67,9 @@ class _Lines:
             console.say(f"{event.summary}; {event.device}")
             epochs = f"{event.epochs} epoch{'s' if event.epochs > 1 else ''}"
             console.say(f"{event.steps} steps in {epochs}{at}; run: {event.path}")
-            if not event.validated:
+            if not event.judged:
+                console.say("there are no clean images to measure a Dice on")
+            elif not event.validated:
                 console.say("no clean image is held out: the Dice is on clean training images")
         elif isinstance(event, EpochDone):
             console.say(_epoch_line(event))
@@ -131,7 +133,7 @@ class _Bar(_Lines):
             figures = f"loss {loss}{self._dice}  {self._rate:.0f} images/s"
             self._show("training", event.step, event.steps, figures)
         else:
-            if isinstance(event, EpochDone):
+            if isinstance(event, EpochDone) and event.row["clean_dice_on"]:
                 self._dice = f"  Dice {event.row['clean_dice']:.3f}"
             super().tell(event)
 
@@ -176,8 +178,9 @@ def _epoch_line(event: EpochDone) -> str:
         )
         if row[key] == row[key]
     ]
-    on = "held-out" if row["clean_dice_on"] == "validation" else "training"
-    figures.append(f"clean Dice {row['clean_dice']:.4f} ({on})")
+    if row["clean_dice_on"]:
+        on = "held-out" if row["clean_dice_on"] == "validation" else "training"
+        figures.append(f"clean Dice {row['clean_dice']:.4f} ({on})")
     width = len(str(event.epochs))
     return f"epoch {event.epoch:>{width}}/{event.epochs}  {'  '.join(figures)}  {row['seconds']} s"
 

@@ -73,6 +73,8 @@ class Started:
         Epochs in all.
     validated
         Whether the Dice is measured on held-out clean images (else on those that train).
+    judged
+        Number of clean images that the Dice is measured on; without any it is nan.
     path
         The run folder, if the training has one.
     live
@@ -85,6 +87,7 @@ class Started:
     steps: int
     epochs: int
     validated: bool
+    judged: int
     path: Path | None = None
     live: Live | None = field(default=None, repr=False, compare=False)
 

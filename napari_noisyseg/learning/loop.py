@@ -213,7 +213,9 @@ class Loop:
         ]
         annotators = sorted({e.annotator for e in dataset.noisy if e.annotator})
         if annotators:
-            parts.append(f"{len(annotators)} annotators ({', '.join(annotators[:6])})")
+            parts.append(
+                f"{len(annotators)} annotator{'s' * (len(annotators) > 1)} ({', '.join(annotators[:6])})"
+            )
         return Started(
             summary=f"{self.config.method}: " + ", ".join(part for part in parts if part),
             device=describe_device(self.device),
@@ -221,6 +223,7 @@ class Loop:
             steps=learner.steps,
             epochs=self.config.epochs,
             validated=bool(self.held_out),
+            judged=len(self.judged),
             path=self.folder.path if self.folder is not None else None,
             live=self,
         )

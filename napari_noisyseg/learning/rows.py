@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from napari_noisyseg.learning.methods import StepReport
+from napari_noisyseg.learning.steps import StepReport
 
 LOG_COLUMNS = (
     "epoch",
@@ -26,7 +26,8 @@ LOG_COLUMNS = (
 """Mean losses over the epoch's steps; mean and standard deviation of the noisy pixels' weights, and
 the share of them below half (for trust: doubted rather than believed; other methods' weights are
 divided by the batch's largest first); the learning rate of the last step; seconds; mean Dice of the
-averaged network on the clean images, and which they are: "validation" or "training"."""
+averaged network on the clean images, and which they are: "validation" or "training", or nothing
+where there are no clean images."""
 
 
 def checked_rows(rows: Any, epochs: int) -> list[list[Any]]:
@@ -36,7 +37,7 @@ def checked_rows(rows: Any, epochs: int) -> list[list[Any]]:
         raise ValueError("rows of other epochs")
     for number, row in enumerate(found, start=1):
         plain = len(row) == len(LOG_COLUMNS) and all(type(v) in (int, float) for v in row[:-1])
-        if not plain or row[0] != number or row[-1] not in ("validation", "training"):
+        if not plain or row[0] != number or row[-1] not in ("validation", "training", ""):
             raise ValueError("a row that is none of the log's")
     return found
 
@@ -84,7 +85,7 @@ class EpochRow:
             self._rate,
             round(self._elapsed(), 3),
             dice,
-            "validation" if validated else "training",
+            "" if math.isnan(dice) else "validation" if validated else "training",
         ]
 
     def state(self) -> dict[str, Any]:

@@ -266,6 +266,19 @@ def test_plain_needs_no_clean_images_and_clean_no_noisy_ones(lab: Any) -> None:
             shutil.move(kept / f"{role}_{part}", data)
 
 
+def test_without_clean_images_no_dice_is_told_and_none_made_up(lab: Any) -> None:
+    data = lab.data()
+    for part in ("img", "gt"):
+        shutil.rmtree(data / f"clean_{part}")
+    answer = lab.train("data", "--method", "plain")
+    assert "there are no clean images to measure a Dice on" in answer.out
+    assert "clean Dice" not in answer.out
+    assert "clean training images" not in answer.out
+    with open("run/log.csv", newline="") as file:
+        assert [(r["clean_dice"], r["clean_dice_on"]) for r in csv.DictReader(file)] == [("", "")]
+    lab.cli("train", "--resume", "--out", "run")  # whose checkpoint holds that row
+
+
 def test_test_images_without_masks_are_left_to_prediction(lab: Any) -> None:
     shutil.rmtree(lab.data(test=1) / "test_gt")
     assert "test images" not in lab.train("data", "--method", "joint").out
