@@ -20,7 +20,7 @@ _STYLES: dict[str, tuple[str, str, Any, str | None, str]] = {
 }
 
 
-HEIGHT = 210
+HEIGHT = 230
 """Pixels of both plots together."""
 
 
@@ -55,6 +55,7 @@ class LossPlot(QWidget):
         self._measures = self._add_plot("Dice, trust", 1)
         self._measures.setLabel("bottom", "step")
         self._measures.setYRange(0, 1, padding=0.03)
+        self._measures.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self._measures.setXLink(self._losses)
         self._losses.getAxis("bottom").setStyle(showValues=False)
         self._losses.enableAutoRange("xy", True)

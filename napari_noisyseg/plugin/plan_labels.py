@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.annotated import Contents, content_of, label_slice, read_labels
+from napari_noisyseg.plugin.annotated import Contents, label_slice, read_labels
 from napari_noisyseg.plugin.label_values import Values
 from napari_noisyseg.plugin.pairing import Pairing
 from napari_noisyseg.plugin.slice_uses import Use
@@ -111,7 +111,7 @@ def _page(pairing: Pairing, use: Use, values: Values, contents: Contents) -> Pag
             return lambda: values.translate(label_slice(data, fit, index), zero)
     labels = read_labels(layer, pairing.image, fit, index)
     if fit.level == 0:
-        contents.mend(pairing, index, content_of(labels))
+        contents.mend(pairing, index, labels)
     return _fixed(values.translate(labels, zero))
 
 

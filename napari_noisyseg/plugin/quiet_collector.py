@@ -7,6 +7,9 @@ import gc
 from qtpy.QtCore import QTimer
 
 EVERY = 1000  # milliseconds
+MANY = 20_000
+"""So many new objects within a second are modules being imported, not garbage: a look at them would
+take longer than a window may stand still."""
 
 
 class QuietCollector:
@@ -55,7 +58,10 @@ class QuietCollector:
 
     def _collect(self) -> None:
         self._turn += 1
-        gc.collect(2 if self._turn % 10 == 0 else 1)
+        if gc.get_count()[0] > MANY:
+            gc.freeze()
+        else:
+            gc.collect(2 if self._turn % 10 == 0 else 1)
 
 
 collector = QuietCollector()
