@@ -59,7 +59,8 @@ def add_parser(commands: Any) -> None:
     choice.add_argument(
         "--method",
         metavar="NAME",
-        help="trust (default), paper, image, plain, clean, finetune or joint",
+        help="trust (default), paper, image, plain, clean, finetune or joint; for comparison also "
+        "tloss, gce or meanteacher",
     )
     choice.add_argument(
         "--network", metavar="NAME", help="unet (default), residual-unet, segresnet or paper-unet"

@@ -14,7 +14,8 @@ from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.learning.batches import Stream
 from napari_noisyseg.learning.frames import Frames
-from napari_noisyseg.learning.methods import Method, StepReport, make_method, tangents_agree
+from napari_noisyseg.learning.methods import make_method, tangents_agree
+from napari_noisyseg.learning.steps import Method, StepReport
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.devices import memory_advice
 from napari_noisyseg.model.networks import build_network
@@ -65,7 +66,6 @@ class Learner:
         with memory_advice(self._advice):
             self.network: nn.Module = build_network(card.spec, config.seed).to(device)
             self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
-        self.optimizer = self._make_optimizer()
         augment = config.augmentation == "strong"
         self._streams = {
             channel: Stream(frames, size, config.seed, channel, augment=augment, device=device)
@@ -75,6 +75,7 @@ class Learner:
             )
         }
         self.method = self._make_method()
+        self.optimizer = self._make_optimizer()
 
     @property
     def model(self) -> TrainedModel:
@@ -141,7 +142,7 @@ class Learner:
         moments = [value for entry in self.optimizer.state.values() for value in entry.values()]
         tensors = [
             value.detach().float()
-            for value in (*self.network.parameters(), *self.network.buffers(), *moments)
+            for value in (*self._parameters, *self.network.buffers(), *moments)
             if isinstance(value, Tensor) and value.dim() > 0 and value.is_floating_point()
         ]
         return bool(torch.stack(torch._foreach_norm(tensors, math.inf)).isfinite().all())
@@ -163,6 +164,7 @@ class Learner:
             "average": _on_cpu(self.average.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "maps": self.method.maps.state(),
+            "method": self.method.state(),
         }
 
     def restore(self, state: dict[str, Any], where: str) -> None:
@@ -182,12 +184,18 @@ class Learner:
             # What the optimiser is, the settings say; only what it remembers is in the file.
             groups = self.optimizer.state_dict()["param_groups"]
             self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            self.method.restore(state.get("method", {}))
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
             raise damaged from error
         if tangent == "forward-mode":
             self._use_forward_mode()
         self.method.maps.restore(state.get("maps"), where)
         self.step = step
+
+    @property
+    def _parameters(self) -> list[nn.Parameter]:
+        """What the optimiser moves: the network's parameters, then the method's own."""
+        return [*self.network.parameters(), *self.method.parameters()]
 
     @property
     def _advice(self) -> str:
@@ -201,7 +209,7 @@ class Learner:
 
     def _checked_moments(self, saved: Any) -> Any:
         """Refuse moments that are not those of the parameters; torch would take them."""
-        parameters = dict(enumerate(self.network.parameters()))
+        parameters = dict(enumerate(self._parameters))
         adam = self.config.optimizer == "adamw"
         names = {"step", "exp_avg", "exp_avg_sq"} if adam else {"momentum_buffer"}
         for index, entry in saved.items():
@@ -217,7 +225,7 @@ class Learner:
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         config = self.config
-        parameters = list(self.network.parameters())
+        parameters = self._parameters
         if config.optimizer == "sgd":
             return torch.optim.SGD(
                 parameters,
@@ -229,7 +237,14 @@ class Learner:
 
     def _make_method(self, config: TrainingConfig | None = None) -> Method:
         shapes = [self.noisy.shape(i) for i in range(len(self.noisy))]
-        return make_method(config or self.config, self.network, shapes, self.steps, self._autocast)
+        return make_method(
+            config or self.config,
+            self.network,
+            shapes,
+            self.steps,
+            self._autocast,
+            self.average,
+        )
 
     def _use_forward_mode(self) -> None:
         self.method.config = self.config.model_copy(update={"tangent": "forward-mode"})

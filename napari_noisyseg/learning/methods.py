@@ -1,23 +1,21 @@
-"""The ways of learning: one small class each, all with the same step.
+"""The ways of learning that weigh noisy pixels, and the one place that knows all ways by name.
 
-A step leaves the gradient of its loss in the parameters' ``grad``; the optimiser, the schedule, the
-batches and the averaging are the same for all, so that a comparison compares only the method.
+All have the same step (`steps`); the baselines are in `baselines`, methods of other groups in
+`yardsticks`.
 """
 
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from napari_noisyseg.learning.baselines import Clean, Finetune, Joint, Plain
 from napari_noisyseg.learning.batches import Batch
-from napari_noisyseg.learning.losses import mean_loss, pixel_loss
 from napari_noisyseg.learning.reweighting import (
     alignment,
     clean_gradient,
@@ -26,175 +24,11 @@ from napari_noisyseg.learning.reweighting import (
     kept_generators,
     logits_and_tangent,
     shifted_logits,
-    trainable,
 )
-from napari_noisyseg.learning.shared_convolutions import SharedConvolutions
-from napari_noisyseg.learning.trust import MeanMaps, PixelMaps, TrustMaps
+from napari_noisyseg.learning.steps import Draw, Method, StepReport
+from napari_noisyseg.learning.trust import PixelMaps, TrustMaps
+from napari_noisyseg.learning.yardsticks import GeneralisedCrossEntropy, MeanTeacher, TLoss
 from napari_noisyseg.model.configuration import MethodName, TrainingConfig
-
-Draw = Callable[[], Batch]
-"""Draws a step's noisy or clean batch; a method that has no use for one does not call it."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What a step tells.
-
-    Attributes
-    ----------
-    noisy_loss, clean_loss
-        Mean losses, the noisy one weighted; nan without.
-    weights
-        Weights of the noisy pixels (B, *patch), 0 to 1: trust itself; one step's weights of the
-        other methods, over the batch's largest.
-    annotated
-        Which of these pixels are annotated.
-    images
-        How many images the step used.
-    """
-
-    noisy_loss: float = float("nan")
-    clean_loss: float = float("nan")
-    weights: Tensor | None = None
-    annotated: Tensor | None = None
-    images: int = 0
-
-
-class Method(ABC):
-    """One way of learning.
-
-    Parameters
-    ----------
-    config
-        The run's settings.
-    network
-        Maps (B, channels, *spatial) to logits (B, C, *spatial).
-    shapes
-        Shape of each noisy image's frame.
-    steps
-        Steps of the whole run.
-    autocast
-        Makes the context in which the network computes.
-    """
-
-    def __init__(
-        self,
-        config: TrainingConfig,
-        network: nn.Module,
-        shapes: Sequence[tuple[int, ...]],
-        steps: int,
-        autocast: Callable[[], AbstractContextManager[object]],
-    ) -> None:
-        self.config = config
-        self.network = network
-        self.steps = steps
-        self.autocast = autocast
-        self.maps: PixelMaps = self._make_maps(shapes)
-
-    @abstractmethod
-    def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
-        """Compute the gradient of step number `step`, counted from 0, into the parameters."""
-
-    def _make_maps(self, shapes: Sequence[tuple[int, ...]]) -> PixelMaps:
-        return MeanMaps(shapes)
-
-    def _learn(self, batch: Batch) -> float:
-        """Add the gradient of a batch's mean loss; return the loss."""
-        with self.autocast():
-            logits = self.network(batch.images)
-        loss = mean_loss(logits, batch.labels)
-        loss.backward()
-        return float(loss.detach())
-
-    def _learn_weighted(self, logits: Tensor, batch: Batch, weights: Tensor) -> float:
-        """Add the gradient of ``sum_k weights_k l_k``; return the loss."""
-        loss = (pixel_loss(logits, batch.labels) * weights).sum()
-        loss.backward()
-        return float(loss.detach())
-
-    def _gradient(self) -> dict[str, Tensor]:
-        """Give the gradient where it lies in the parameters, zeros where a parameter is idle."""
-        return {
-            name: torch.zeros_like(p) if p.grad is None else p.grad
-            for name, p in trainable(self.network).items()
-        }
-
-    def _forward_with_tangent(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Training forward, and the exact tangent along the gradient that lies in the parameters."""
-        shared = SharedConvolutions(self.network)
-        with self.autocast(), kept_generators(batch.images.device):
-            _, tangent = logits_and_tangent(self.network, batch.images, self._gradient(), shared)
-        with self.autocast(), shared.replaying():
-            logits = self.network(batch.images)
-        return logits, tangent
-
-    def _keep_clean_gradient(self, strength: float) -> None:
-        """Leave the clean gradient in the update, at a strength; it has been computed anyway."""
-        gradients = [p.grad for p in trainable(self.network).values() if p.grad is not None]
-        if strength == 0:
-            self.network.zero_grad(set_to_none=True)
-        elif strength != 1:
-            torch._foreach_mul_(gradients, strength)
-
-
-class Plain(Method):
-    """Noisy annotations only, believed."""
-
-    def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
-        """Learn from a noisy batch."""
-        batch = noisy()
-        loss = self._learn(batch)
-        annotated = batch.labels >= 0
-        weights = annotated.float()
-        self.maps.update(batch, weights)
-        return StepReport(
-            noisy_loss=loss, weights=weights, annotated=annotated, images=len(batch.items)
-        )
-
-
-class Clean(Method):
-    """Clean annotations only."""
-
-    def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
-        """Learn from a clean batch."""
-        batch = clean()
-        return StepReport(clean_loss=self._learn(batch), images=len(batch.items))
-
-
-class Finetune(Plain):
-    """Noisy annotations, then clean ones for the last `finetune_share` of the steps."""
-
-    def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
-        """Learn from a noisy batch, or later a clean one."""
-        if step < round(self.steps * (1 - self.config.finetune_share)):
-            return super().step(step, noisy, clean)
-        batch = clean()
-        return StepReport(clean_loss=self._learn(batch), images=len(batch.items))
-
-
-class Joint(Method):
-    """Noisy and clean annotations together, every pixel alike."""
-
-    def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
-        """Learn from both batches in one pass."""
-        first, second = noisy(), clean()
-        with self.autocast():
-            logits = self.network(torch.cat([first.images, second.images]))
-        labels = torch.cat([first.labels, second.labels])
-        losses = pixel_loss(logits, labels)
-        annotated = labels >= 0
-        (losses.sum() / annotated.sum().clamp_min(1)).backward()
-        count = len(first.items)
-        means = [
-            float(part.detach().sum() / there.sum().clamp_min(1))
-            for part, there in (
-                (losses[:count], annotated[:count]),
-                (losses[count:], annotated[count:]),
-            )
-        ]
-        weights = annotated[:count].float()
-        self.maps.update(first, weights)
-        return StepReport(means[0], means[1], weights, annotated[:count], len(labels))
 
 
 class Paper(Method):
@@ -204,7 +38,12 @@ class Paper(Method):
     (`reweighting`) instead of a double backward. The clean images judge; they do not train.
     """
 
-    added_clean_strength: float = 0.0
+    learns_weights = True
+
+    @property
+    def added_clean_strength(self) -> float:
+        """Strength of the clean gradient in the update."""
+        return 0.0
 
     def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
         """Weigh the noisy pixels by the clean gradient, and learn from them."""
@@ -233,16 +72,10 @@ class Paper(Method):
 class ImageWeights(Paper):
     """One weight per noisy image: Ren et al., "Learning to Reweight Examples", ICML 2018."""
 
-    def __init__(
-        self,
-        config: TrainingConfig,
-        network: nn.Module,
-        shapes: Sequence[tuple[int, ...]],
-        steps: int,
-        autocast: Callable[[], AbstractContextManager[object]],
-    ) -> None:
-        super().__init__(config, network, shapes, steps, autocast)
-        self.added_clean_strength = config.clean_strength
+    @property
+    def added_clean_strength(self) -> float:
+        """Strength of the clean gradient in the update."""
+        return self.config.clean_strength
 
     def _weights(self, aligned: Tensor, annotated: Tensor) -> Tensor:
         """Weights (B, *patch), the same over each image's annotated pixels, their sum 1."""
@@ -260,6 +93,8 @@ class Trust(Method):
     from a one-sided difference that shares the training step's forward pass, or from an exact
     forward-mode pass (`TrainingConfig.tangent`).
     """
+
+    learns_weights = True
 
     def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
         """Update the evidence of the noisy pixels, and learn from them by their trust."""
@@ -332,9 +167,15 @@ def make_method(
     shapes: Sequence[tuple[int, ...]],
     steps: int,
     autocast: Callable[[], AbstractContextManager[object]],
+    average: nn.Module,
 ) -> Method:
     """Build the method that the settings name."""
-    return _METHODS[config.method](config, network, shapes, steps, autocast)
+    return _METHODS[config.method](config, network, shapes, steps, autocast, average)
+
+
+def learns_weights(name: MethodName) -> bool:
+    """Whether a method tells noisy pixels apart by learned weights, which its maps then show."""
+    return _METHODS[name].learns_weights
 
 
 _METHODS: dict[MethodName, type[Method]] = {
@@ -345,4 +186,7 @@ _METHODS: dict[MethodName, type[Method]] = {
     "clean": Clean,
     "finetune": Finetune,
     "joint": Joint,
+    "tloss": TLoss,
+    "gce": GeneralisedCrossEntropy,
+    "meanteacher": MeanTeacher,
 }

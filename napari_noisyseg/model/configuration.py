@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from napari_noisyseg.annotation.folders import DataFolders
 
-MethodName = Literal["trust", "paper", "image", "plain", "clean", "finetune", "joint"]
+MethodName = Literal[
+    "trust", "paper", "image", "plain", "clean", "finetune", "joint", "tloss", "gce", "meanteacher"
+]  # fmt: skip
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 NetworkName = Literal["unet", "residual-unet", "segresnet", "paper-unet"]
 Tangent = Literal["difference", "forward-mode"]
@@ -35,7 +37,8 @@ class TrainingConfig(BaseModel):
         "way of learning: trust (learned per-pixel trust, averaged over the run), paper (the "
         "published per-pixel weights), image (one learned weight per image), plain (noisy "
         "annotations only), clean (clean only), finetune (noisy, then clean), joint (both, "
-        "unweighted)",
+        "unweighted), and for comparison tloss and gce (both, by a robust loss) and meanteacher "
+        "(clean, and the noisy images without their masks)",
     )
     network: NetworkName = _setting(
         "unet",

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from napari_noisyseg.files import TEMPORARY_NAME
+from napari_noisyseg.model.configuration import METHODS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork or kill")
 
@@ -88,7 +89,7 @@ def test_killed_at_each_write_in_turn_it_ends_like_an_unbroken_run(
 
 
 @pytest.mark.parametrize("validated", [False, True], ids=["no-validation", "validation"])
-@pytest.mark.parametrize("method", ["trust", "paper", "finetune"])
+@pytest.mark.parametrize("method", ["trust", "paper", "finetune", "tloss", "meanteacher"])
 def test_every_method_goes_on_bit_for_bit_with_and_without_validation(
     launcher: Any,
     unbroken: Callable[..., Path],
@@ -215,9 +216,7 @@ def test_killed_at_random_it_ends_like_an_unbroken_run(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "method", ["trust", "paper", "image", "plain", "clean", "finetune", "joint"]
-)
+@pytest.mark.parametrize("method", METHODS)
 def test_killed_at_random_many_times_every_method_ends_like_an_unbroken_run(
     launcher: Any,
     unbroken: Callable[..., Path],

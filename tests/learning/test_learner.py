@@ -212,12 +212,13 @@ def test_the_model_is_the_averaged_network_in_eval_mode() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_saved_state_goes_on_bit_for_bit(optimizer: str) -> None:
-    unbroken = learner_of(optimizer=optimizer)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_saved_state_goes_on_bit_for_bit(method: str, optimizer: str) -> None:
+    unbroken = learner_of(method=method, optimizer=optimizer)
     for _ in range(2):
         unbroken.take_step()
     state = copy.deepcopy(unbroken.state())
-    resumed = learner_of(optimizer=optimizer)
+    resumed = learner_of(method=method, optimizer=optimizer)
     resumed.restore(state, "checkpoint.pt")
     assert resumed.step == 2
     for learner in (unbroken, resumed):
@@ -226,6 +227,8 @@ def test_a_saved_state_goes_on_bit_for_bit(optimizer: str) -> None:
     assert torch.equal(parameters(unbroken), parameters(resumed))
     assert torch.equal(averages(unbroken), averages(resumed))
     assert torch.equal(unbroken.method.maps.whole(0), resumed.method.maps.whole(0))
+    own = zip(unbroken.method.parameters(), resumed.method.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in own)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +245,7 @@ def test_a_saved_state_goes_on_bit_for_bit(optimizer: str) -> None:
         lambda state: state["optimizer"]["state"].update({999: state["optimizer"]["state"][0]}),
         lambda state: state.update(maps=None),
         lambda state: state.update(tangent="sideways"),
+        lambda state: state.update(method={"log_nu": torch.zeros(1)}),
     ],
 )
 def test_a_state_that_is_not_this_runs_is_refused_by_name(spoil: Callable[[Any], Any]) -> None:
