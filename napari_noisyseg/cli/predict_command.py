@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +12,11 @@ from napari_noisyseg.cli.arguments import file_path, number, whole_number
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
 from napari_noisyseg.errors import StoppedError, UserError
-from napari_noisyseg.files import StorageError, shown, write_file
+from napari_noisyseg.files import StorageError, write_file
 
 if TYPE_CHECKING:
-    from napari_noisyseg.annotation.examples import Labels
     from napari_noisyseg.annotation.tables import MeasureTable
+    from napari_noisyseg.model.folder_prediction import FilePrediction
     from napari_noisyseg.model.trained import TrainedModel
 
 DESCRIPTION = """\
@@ -75,20 +73,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print events as lines of JSON")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One image, its mask if there is one, and where its prediction goes."""
-
-    image: Path
-    mask: Path | None
-    name: str
-    chances: Path
-
-    def mask_target(self, pages: int) -> Path:
-        """File of the predicted mask; PNG holds one page only."""
-        return self.chances.with_name(f"{self.name}_mask.{'png' if pages == 1 else 'tif'}")
-
-
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Run the command."""
     if not 0 <= arguments.threshold <= 1:
@@ -96,14 +80,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     run_path, images, truth, out = _places(arguments)
     with stop_on_signals() as request:
         from napari_noisyseg.annotation.tables import MeasureTable
+        from napari_noisyseg.model.folder_prediction import plan_predictions
         from napari_noisyseg.model.output_folders import make_folder
         from napari_noisyseg.model.prediction import load_model
 
-        jobs = _jobs(images, truth, out, arguments.overwrite)
+        jobs = plan_predictions(images, out, truth, overwrite=arguments.overwrite)
         make_folder(out, keep=False)  # refused before the model and the images are read
         model = load_model(run_path, arguments.device)
         for job in jobs:
-            _read(job, model, arguments.ignore_value)
+            job.read(model, arguments.ignore_value)
             if request:
                 return _interrupted(request, console, 0, len(jobs))
         make_folder(out)
@@ -140,90 +125,22 @@ def _places(arguments: argparse.Namespace) -> tuple[Path, Path, Path | None, Pat
     return run_path, images, truth, arguments.out or Path("results")
 
 
-def _jobs(images: Path, truth: Path | None, out: Path, overwrite: bool) -> list[Job]:
-    """Pair images and masks, and refuse to write over anything that was not named."""
-    from napari_noisyseg.annotation.folders import mask_for_images
-    from napari_noisyseg.annotation.output_places import refuse_output_in
-    from napari_noisyseg.annotation.pairing import image_name
-    from napari_noisyseg.files import safe_name
-
-    folders = [place for place in (images, truth) if place is not None and os.path.isdir(place)]
-    jobs = []
-    for image, mask in mask_for_images(images, truth, what="test"):
-        name = safe_name(image_name(image))
-        jobs.append(Job(image, mask, name, out / f"{name}.tif"))
-    refuse_output_in(out, folders)
-    inputs = {os.path.realpath(file) for job in jobs for file in (job.image, job.mask) if file}
-    targets: dict[str, Path] = {}
-    for job in jobs:
-        for target in (job.chances, job.mask_target(1), job.mask_target(2)):
-            if os.path.realpath(target) in inputs:
-                raise UserError(
-                    f"'{shown(target)}' is an image that is read: choose another folder by --out"
-                )
-            if os.path.lexists(target) and not overwrite:
-                raise UserError(
-                    f"'{shown(target)}' is there already: choose another folder by --out, or replace "
-                    f"former predictions by --overwrite"
-                )
-            if (other := targets.setdefault(str(target).casefold(), job.image)) != job.image:
-                raise UserError(
-                    f"'{shown(job.image.name)}' and '{shown(other.name)}' would both be written to "
-                    f"{shown(target.name)}: rename one"
-                )
-    return jobs
-
-
-def _read(job: Job, model: TrainedModel, ignore_value: int | None) -> tuple[Any, Labels | None]:
-    """Read an image and its mask, refusing what does not fit the model."""
-    from napari_noisyseg.annotation.classes import Classes
-    from napari_noisyseg.annotation.images import read_image, read_mask
-
-    labels = None if job.mask is None else read_mask(job.mask)
-    shape = None if labels is None else labels.shape
-    channels = model.card.channels
-    pixels = read_image(job.image, shape, channels, mask_path=job.mask)
-    if pixels.shape[1] != channels:
-        raise UserError(
-            f"'{shown(job.image)}' has {pixels.shape[1]} channel{'s' * (pixels.shape[1] > 1)} but "
-            f"the model was trained on {channels}: convert it to the same kind, grey or colour"
-        )
-    if labels is not None:
-        kinds = Classes(tuple(model.card.values), model.card.binary, ignore_value)
-        kinds.indices(labels, str(job.mask), "the model's classes")
-    return pixels, labels
-
-
 def _predict(
-    job: Job, model: TrainedModel, arguments: argparse.Namespace, table: MeasureTable
+    planned: FilePrediction, model: TrainedModel, arguments: argparse.Namespace, table: MeasureTable
 ) -> None:
     """Write an image's probabilities and mask; add its measures to the table."""
-    from numpy import isfinite
-
     from napari_noisyseg.annotation.classes import Classes
-    from napari_noisyseg.annotation.encoding import png_bytes, tiff_bytes
     from napari_noisyseg.annotation.evaluation import add_measures, class_choice
 
-    pixels, labels = _read(job, model, arguments.ignore_value)
-    chances = model.probabilities(pixels)
-    if not isfinite(chances).all():
-        raise StoppedError(
-            f"the model finds no number for '{shown(job.image)}': its pixel values are too far "
-            f"from those that it was trained on; give images of the same range"
-        )
-    masks = model.class_values(chances, arguments.threshold)
-    pages = len(chances)
-    shaped = chances[:, 0] if chances.shape[1] == 1 else chances
-    write_file(job.chances, tiff_bytes(shaped[0] if pages == 1 else shaped))
-    small = masks.astype("uint8" if masks.max() < 256 and masks.min() >= 0 else "uint16")
-    encoded = png_bytes(small[0]) if pages == 1 else tiff_bytes(small)
-    write_file(job.mask_target(pages), encoded)
+    pixels, labels = planned.read(model, arguments.ignore_value)
+    chances = planned.predict(model, pixels)
+    planned.write(chances, model.class_values(chances, arguments.threshold))
     if labels is not None:
         kinds = Classes(tuple(model.card.values), model.card.binary, arguments.ignore_value)
-        truth = kinds.indices(labels, str(job.mask))
+        truth = kinds.indices(labels, str(planned.mask))
         choice = class_choice(chances, arguments.threshold)
         volume = model.card.dimensions == 3
-        add_measures(table, job.name, choice, truth, kinds, chances, volume=volume)
+        add_measures(table, planned.name, choice, truth, kinds, chances, volume=volume)
 
 
 @contextmanager

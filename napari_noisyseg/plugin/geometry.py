@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 MOST_CHANNELS = 8
 """Longest axis that is taken for channels where no axis label says so."""
 
-_CHANNEL_LABELS = {"c", "ch", "channel", "channels", "colour", "color", "band"}
+CHANNEL_LABELS = {"c", "ch", "channel", "channels", "colour", "color", "band"}
+"""Names of axes that hold channels, in small letters."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _fitting_channels(
     annotation: Labels | Shapes, image: Image, shape: tuple[int, ...]
 ) -> list[int | None]:
     """Return the axes that may hold the channels, likeliest first; None: there is no such axis."""
-    named = [i for i, label in enumerate(image.axis_labels) if label.lower() in _CHANNEL_LABELS]
+    named = [i for i, label in enumerate(image.axis_labels) if label.lower() in CHANNEL_LABELS]
     named = [] if image.rgb else named
     short = sorted(
         (i for i, n in enumerate(shape) if n <= MOST_CHANNELS and len(shape) > 2 and not image.rgb),

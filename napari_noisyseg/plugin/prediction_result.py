@@ -1,0 +1,153 @@
+"""What a prediction shows in the viewer: probabilities, and labels that follow the threshold."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noisyseg.plugin.geometry import Fit
+from napari_noisyseg.plugin.instances import Choices
+from napari_noisyseg.plugin.label_stack import LabelStack
+from napari_noisyseg.plugin.overlay import Overlay
+from napari_noisyseg.plugin.overlay_set import MOST_CLASSES
+from napari_noisyseg.plugin.prediction_job import Begun, ModelFacts, Predicted
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Image, Labels
+
+
+class PredictionResult:
+    """The layers of one model's predictions of one image.
+
+    They appear when there is something to show; later only their pixels change. One that the user
+    deletes does not come back before the next prediction.
+
+    Parameters
+    ----------
+    viewer
+        The viewer; not kept alive.
+    image
+        The image layer; not kept alive.
+    model_name
+        Name of the model's run, which the layers bear.
+    """
+
+    def __init__(self, viewer: Viewer, image: Image, model_name: str) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._image = weakref.ref(image)
+        self._title = f" ({model_name})"
+        self.facts: ModelFacts | None = None
+        self.fit: Fit | None = None
+        self.chances: tuple[NDArray[np.float32], ...] = ()
+        self._choices = Choices()
+        self._probabilities: list[Overlay] = []
+        self._prediction: Overlay | None = None
+        self._stack: LabelStack | None = None
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    @property
+    def image(self) -> Image | None:
+        """The image layer, while it is in the viewer."""
+        viewer, image = self._viewer(), self._image()
+        return image if viewer is not None and image in viewer.layers else None
+
+    @property
+    def labels(self) -> Labels | None:
+        """The layer of labels, while there is one."""
+        return None if self._prediction is None else self._prediction.layer
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether any of its layers is there."""
+        return any(overlay.layer is not None for overlay in self._overlays)
+
+    @property
+    def stack(self) -> LabelStack | None:
+        """The labels, made when they are read."""
+        return self._stack
+
+    def begin(self, begun: Begun) -> None:
+        """Take the arrays that are going to be filled."""
+        image = self.image
+        if image is None:
+            return
+        self.facts, self.fit = begun.model, begun.fit
+        if not self._probabilities or begun.chances is not self.chances:
+            self._make(image, begun)
+        for overlay in self._overlays:
+            overlay.deleted = False
+
+    def take(self, predicted: Predicted) -> None:
+        """Show slices that have been predicted."""
+        viewer, stack = self._viewer(), self._stack
+        if viewer is None or stack is None or self.image is None:
+            return
+        written = set(range(predicted.first, predicted.first + predicted.pages))
+        for index in written:
+            stack.forget(index)
+        for overlay in self._overlays:
+            if overlay.layer is None and not overlay.deleted:
+                overlay.show(viewer, "map", visible=overlay is self._prediction)
+                self._explain(overlay)
+            else:
+                overlay.refresh(viewer.dims.point, written, viewer.dims.ndisplay == 3)
+
+    def choose(self, choices: Choices) -> None:
+        """Make the labels in another way, in view at once."""
+        self._choices = choices
+        layer = self.labels
+        if self._stack is not None and choices != self._stack.choices:
+            self._stack.choose(choices)
+            if layer is not None:
+                layer.refresh(extent=False, highlight=False)
+
+    def close(self) -> None:
+        """Let go of the viewer; the layers stay."""
+        viewer = self._viewer()
+        if viewer is not None:
+            viewer.layers.events.removed.disconnect(self._on_removed)
+
+    @property
+    def _overlays(self) -> list[Overlay]:
+        return [*self._probabilities, *([self._prediction] if self._prediction else [])]
+
+    def _make(self, image: Image, begun: Begun) -> None:
+        self.chances = begun.chances
+        values = begun.model.values
+        several = len(begun.chances) > 1
+        before = {overlay.class_value: overlay for overlay in self._probabilities}
+        self._probabilities = []
+        for value, array in zip(values if several else (None,), begun.chances, strict=True):
+            if len(self._probabilities) == MOST_CLASSES:
+                break
+            title = self._title if value is None else f", class {value}{self._title}"
+            overlay = before.get(value) or Overlay(
+                "probability", image, begun.fit, None, value, title
+            )
+            self._adopt(overlay, begun, array)
+            self._probabilities.append(overlay)
+        self._stack = LabelStack(begun.chances, values, volume=begun.model.volume)
+        self._stack.choose(self._choices)
+        if self._prediction is None:
+            self._prediction = Overlay("prediction", image, begun.fit, None, None, self._title)
+        self._adopt(self._prediction, begun, self._stack)
+
+    def _adopt(self, overlay: Overlay, begun: Begun, array: Any) -> None:
+        """Let an overlay show an array, in its layer if it has one already."""
+        overlay.fit, overlay.array = begun.fit, array
+        if overlay.layer is not None:
+            overlay.layer.data = array
+
+    def _explain(self, overlay: Overlay) -> None:
+        layer = overlay.layer
+        if layer is not None and overlay is self._prediction:
+            layer.opacity = 0.5
+
+    def _on_removed(self, event: Any) -> None:
+        for overlay in self._overlays:
+            if overlay.layer is event.value:
+                overlay.forget_layer()
