@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_origin
 from napari_noisyseg.cli.arguments import file_path, number, whole_number
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
+from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 
 if TYPE_CHECKING:
@@ -124,6 +125,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     values = {name: getattr(arguments, name) for name in _owners()}
     given = {name: value for name, value in values.items() if value is not None}
     noise = make_noise(arguments.noise, given)
+    if arguments.target_dice is not None and noise.strength in given:
+        raise UserError(
+            f"{_flag(noise.strength)} and --target-dice both set the strength of {noise.family}: "
+            "give one of them"
+        )
     with stop_on_signals() as request:
         from napari_noisyseg.annotation.simulation.noisy_folder import simulate_folder
 

@@ -86,3 +86,9 @@ def test_an_object_at_the_border_or_of_a_pixel_is_possible() -> None:
     dot = np.zeros((30, 40), bool)
     dot[29, 39] = True
     assert _walk(dot, 5).shape == (30, 40)
+
+
+def test_a_long_thin_object_does_not_vanish_by_being_made_smaller() -> None:
+    line = np.zeros((40, 9000), bool)
+    line[20] = True
+    assert _walk(line, 6, 50, theta1=0.9).sum() > line.sum()

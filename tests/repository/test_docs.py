@@ -23,7 +23,8 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 PROGRAM = "napari-noisyseg"
 LARGEST_PICTURE = 300_000  # bytes
-PAGE_OF = {"inference": "predict"}
+ALIASES = {"inference": "predict"}
+PAGE_OF = {"inference": "predict", "simulate": "noise"}
 
 
 class Command(NamedTuple):
@@ -80,6 +81,8 @@ def command_parsers() -> dict[str, argparse.ArgumentParser]:
     made: Any = make_parser()
     parser = made[0] if isinstance(made, tuple) else made
     (action,) = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    for command in action.choices.values():
+        command.complete()
     return dict(action.choices)
 
 
@@ -133,7 +136,7 @@ def test_the_settings_of_a_command_line_are_possible(command):
 def test_a_command_has_a_page_with_an_example_that_was_run(name):
     page = ROOT / "docs" / f"{PAGE_OF.get(name, name)}.md"
     examples = blocks(page, "console")
-    assert any(f"$ {PROGRAM} {PAGE_OF.get(name, name)}" in block for block in examples)
+    assert any(f"$ {PROGRAM} {ALIASES.get(name, name)}" in block for block in examples)
     for block in examples:
         outputs = [part.partition("\n")[2] for part in re.split(r"^\$ ", block, flags=re.M)[1:]]
         assert any(outputs), f"no output in {page.name}:\n{block}"

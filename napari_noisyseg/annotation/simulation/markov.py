@@ -26,7 +26,6 @@ _BLUR_SIGMA, _BLUR_RADIUS = 2.0, 2
 """The published blur: a Gaussian of 5 x 5 pixels."""
 _MARGIN = 6
 """Room beside what the walk can reach, in pixels of the standard size."""
-_CROSS = ndimage.generate_binary_structure(2, 1)
 
 # scikit-image says little about its types.
 _resize: Callable[..., NDArray[Any]] = transform.resize
@@ -69,12 +68,16 @@ def markov(
         return noisy
     scale = STANDARD_SIZE / math.sqrt(np.count_nonzero(mask))
     # Where pixels touch the outline by several sides it moves faster than theta2.
-    reach = 2 * steps * theta1 * theta2 + _MARGIN
-    window = _around(mask, math.ceil(reach / scale) + 1)
+    reach = math.ceil(2 * steps * theta1 * theta2) + _MARGIN
+    window = _around(mask, math.ceil(reach / scale))
     true = mask[window]
-    sides = [max(1, round(side * scale)) for side in true.shape]
-    walked = _blurred(_walked(_resized(true, sides), rng, steps, theta1, theta2), rng, theta3)
-    noisy[window] = _resized(walked, list(true.shape))
+    standard = _resized(true, [max(1, round(side * scale)) for side in true.shape])
+    if not standard.any():  # too thin a thing to be made smaller
+        standard = true.copy()
+    near = _around(standard, reach)
+    walked = _walked(standard[near], rng, steps, theta1, theta2)
+    standard[near] = _blurred(walked, rng, theta3)
+    noisy[window] = _resized(standard, list(true.shape))
     return noisy
 
 
@@ -82,10 +85,20 @@ def _walked(mask: Mask, rng: np.random.Generator, steps: int, theta1: float, the
     mask = mask.copy()
     for outward in rng.random(steps) < theta1:
         side = mask if outward else ~mask
-        edge = np.flatnonzero(ndimage.binary_dilation(side, _CROSS) & ~side)
+        edge = np.flatnonzero(_beside(side) & ~side)
         moving = edge[rng.random(len(edge)) < theta2]
         mask.ravel()[moving] = outward
     return mask
+
+
+def _beside(side: Mask) -> Mask:
+    """Return the pixels that share an edge with some; several times faster than scipy's dilation."""
+    near = np.zeros_like(side)
+    near[1:] |= side[:-1]
+    near[:-1] |= side[1:]
+    near[:, 1:] |= side[:, :-1]
+    near[:, :-1] |= side[:, 1:]
+    return near
 
 
 def _blurred(mask: Mask, rng: np.random.Generator, theta3: float) -> Mask:
@@ -107,6 +120,6 @@ def _around(mask: Mask, room: int) -> tuple[slice, ...]:
 
 def _resized(mask: Mask, sides: list[int]) -> Mask:
     if list(mask.shape) == sides:
-        return mask
+        return mask.copy()
     resized = _resize(mask.astype(np.float32), sides, order=1, mode="edge", anti_aliasing=True)
     return np.asarray(resized > 0.5)
