@@ -7,23 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import (  # type: ignore[attr-defined]
-    QHideEvent,
-    QKeySequence,
-    QShortcut,
-    QShowEvent,
-)
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QHideEvent, QKeyEvent, QKeySequence, QShowEvent
 from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.plugin.annotation_info import AnnotationInfo
 from napari_noisyseg.plugin.annotations_form import AnnotationsForm
 from napari_noisyseg.plugin.dock_keys import DockKey, DockKeys
 from napari_noisyseg.plugin.geometry import point_of, shown_index
 from napari_noisyseg.plugin.marks import Zero, slice_names
 from napari_noisyseg.plugin.next_step import next_step
 from napari_noisyseg.plugin.pairing import Pairing, images_of
-from napari_noisyseg.plugin.annotation_info import AnnotationInfo
 from napari_noisyseg.plugin.session import Session
 from napari_noisyseg.plugin.slice_reading import SliceReading
 from napari_noisyseg.plugin.slice_strip import LETTERS, WORDS, codes_of
@@ -81,13 +76,6 @@ class AnnotationsDock(QWidget):
         form.strip.selected.connect(self._show_slice)
         form.undo_button.clicked.connect(self.undo)
         form.redo_button.clicked.connect(self.redo)
-        for keys, act in (
-            (QKeySequence.StandardKey.Undo, self.undo),
-            (QKeySequence.StandardKey.Redo, self.redo),
-        ):
-            shortcut = QShortcut(QKeySequence(keys), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(act)
 
     def _make_keys(self) -> list[DockKey]:
         return [
@@ -202,6 +190,17 @@ class AnnotationsDock(QWidget):
         self._canvas.clear()
         self._settle.stop()
         self._reading.stop()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Undo and redo by the system's keys while the focus is in the dock; others are napari's."""
+        if event is None:
+            return
+        if event.matches(QKeySequence.StandardKey.Undo):
+            self.undo()
+        elif event.matches(QKeySequence.StandardKey.Redo):
+            self.redo()
+        else:
+            event.ignore()
 
     def _soon(self, *_: Any) -> None:
         if not self._settle.isActive():

@@ -209,7 +209,11 @@ class _ImageChoice(QStyledItemDelegate):
             table.choose_image(row, image)
 
         combo.activated.connect(take)
-        QTimer.singleShot(0, combo, combo.showPopup)  # type: ignore[call-overload]
+        # Opened at once, but not before the table has placed it.
+        soon = QTimer(combo)
+        soon.setSingleShot(True)
+        soon.timeout.connect(combo.showPopup)
+        soon.start(0)
         return combo
 
     def setModelData(self, editor: Any, model: Any, index: QModelIndex) -> None:
