@@ -6,7 +6,6 @@ import html
 import tempfile
 import weakref
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -90,6 +89,7 @@ class Overlay:
         self._suffix = title
         self._layer: Callable[[], Image | Labels | None] = lambda: None
         self._given_name = ""
+        self._lay = overlay_arguments(image, fit)
         for event in ("scale", "translate", "rotate", "shear", "affine", "units"):
             getattr(image.events, event).connect(self._follow)
         image.events.name.connect(self._rename)
@@ -203,7 +203,7 @@ class Overlay:
             "name": self.name,
             "visible": visible,
             "metadata": {METADATA_KEY: {"overlay": self.kind, "legend": LEGENDS[self.kind, view]}},
-            **overlay_arguments(image, self.fit),
+            **self._arguments(image),
         }
         layer: Image | Labels
         if self.kind == "prediction":
@@ -249,12 +249,16 @@ class Overlay:
         """Lie on the image where it is now."""
         image, layer = self.image, self.layer
         if image is not None and layer is not None:
-            arguments = overlay_arguments(image, self.fit)
-            arguments.pop("axis_labels")
-            for name, value in arguments.items():
-                # The image may have another number of axes by now.
-                with suppress(ValueError):
+            for name, value in self._arguments(image).items():
+                if name != "axis_labels":
                     setattr(layer, name, value)
+
+    def _arguments(self, image: Image) -> dict[str, Any]:
+        """Return what makes a layer lie on the image, or lay on it before it got other axes."""
+        channels = self.fit.channel_axis is not None and self.fit.channel_axis >= 0
+        if image.ndim == len(self.shape) + channels:
+            self._lay = overlay_arguments(image, self.fit)
+        return self._lay
 
     def _rename(self) -> None:
         """Follow the image's name, unless the user gave the layer one of its own."""
