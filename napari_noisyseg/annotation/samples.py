@@ -20,7 +20,7 @@ from napari_noisyseg.annotation.overlap import confusion
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.sample_coins import COINS, WINDOW, coin_tiles
 from napari_noisyseg.annotation.sample_skin import photograph
-from napari_noisyseg.annotation.whole_folders import write_whole_folder
+from napari_noisyseg.annotation.whole_folders import whole_folder
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import csv_text, shown, write_file
 
@@ -249,13 +249,10 @@ def write_samples(
     StoppedError
         If the disk fails or is full; nothing of the set is left behind.
     """
-
-    def fill(home: Path) -> list[Sample]:
+    with whole_folder(Path(folder), "The sample data") as home:
         samples = make_samples(seed, noisy, clean, test, size, which=which)
         _fill(home, samples, seed, which)
-        return samples
-
-    return write_whole_folder(Path(folder), fill, "The sample data")
+    return samples
 
 
 def _sample(role: Role, index: int, rng: np.random.Generator, size: int) -> Sample:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,26 +16,24 @@ from napari_noisyseg.files import name_digest, shown
 Result = TypeVar("Result")
 
 
-def write_whole_folder(folder: Path, fill: Callable[[Path], Result], what: str) -> Result:
-    """Fill a new or empty folder, all or nothing.
+@contextmanager
+def whole_folder(folder: Path, what: str) -> Iterator[Path]:
+    """Give a hidden folder to write into, which becomes `folder` when the block has ended well.
 
-    Everything is written into a hidden folder beside it (inside it, where it is already there) and
-    moved into place at the end.
+    It lies beside the folder, or inside it where that is already there and empty.
 
     Parameters
     ----------
     folder
         The folder to make; it may be there already if nothing is in it.
-    fill
-        Called with the hidden folder, which is there and empty; writes the files. What it raises
-        goes to the caller, and nothing is left behind.
     what
         What is written, for messages: ``"The sample data"``.
 
-    Returns
-    -------
-    Result
-        What `fill` returns.
+    Yields
+    ------
+    Path
+        The hidden folder, there and empty. Whatever the block raises goes to the caller, and
+        nothing is left behind.
 
     Raises
     ------
@@ -54,7 +52,7 @@ def write_whole_folder(folder: Path, fill: Callable[[Path], Result], what: str) 
     moved: list[Path] = []
     try:
         _make(staging, folder)  # before the work, which takes long
-        result = fill(staging)
+        yield staging
         if there:
             for part in sorted(staging.iterdir()):
                 part.rename(folder / part.name)
@@ -76,7 +74,26 @@ def write_whole_folder(folder: Path, fill: Callable[[Path], Result], what: str) 
             "there: make room or choose another folder."
         ) from error
     _remove(list(around.glob(pattern.format("*"))))
-    return result
+
+
+def write_whole_folder(folder: Path, fill: Callable[[Path], Result], what: str) -> Result:
+    """Fill a new or empty folder, all or nothing, by a function.
+
+    Parameters
+    ----------
+    folder, what
+        As for `whole_folder`, which says what is raised.
+    fill
+        Called with the hidden folder; writes the files.
+
+    Returns
+    -------
+    Result
+        What `fill` returns.
+    """
+    with whole_folder(folder, what) as home:
+        result = fill(home)
+    return result  # noqa: RET504 - the folder is in its place only now
 
 
 def refuse_taken(folder: Path) -> bool:
