@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_origin
 
 from napari_noisyseg.cli.arguments import file_path, number, whole_number
@@ -133,26 +135,42 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     with stop_on_signals() as request:
         from napari_noisyseg.annotation.simulation.noisy_folder import simulate_folder
 
-        def between() -> None:
+        def between(done: int, total: int) -> None:
             if request:
                 raise _Interrupted
+            show(done, total)
 
         try:
-            outcome = simulate_folder(
-                arguments.masks,
-                arguments.out,
-                noise,
-                share=arguments.share,
-                seed=arguments.seed,
-                target_dice=arguments.target_dice,
-                images=arguments.images,
-                ignore_value=arguments.ignore_value,
-                between=between,
-            )
+            with _bar(console) as show:
+                outcome = simulate_folder(
+                    arguments.masks,
+                    arguments.out,
+                    noise,
+                    share=arguments.share,
+                    seed=arguments.seed,
+                    target_dice=arguments.target_dice,
+                    images=arguments.images,
+                    ignore_value=arguments.ignore_value,
+                    between=between,
+                )
         except _Interrupted:
             return _stopped(request, console)
     _tell(outcome, arguments, console)
     return 0
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """Show how many masks are done, on a terminal; give what is told of them."""
+    if not console.wants_bar:
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn())
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task("masks", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _stopped(request: StopRequest, console: Console) -> int:

@@ -60,6 +60,16 @@ def test_class_values_shape_and_type_are_kept_and_something_changes(noise: Noise
     assert noisy is not labels
 
 
+@pytest.mark.parametrize("noise", [one for one in EVERY if one.family not in ("flip", "missing")])
+def test_the_noise_means_the_same_at_every_size(noise: NoiseSpec) -> None:
+    found = [
+        np.mean([noisy_dice(_noisy(_scene(size), noise, seed), _scene(size)) for seed in range(8)])
+        for size in (60, 120, 180)
+    ]
+    assert np.ptp(found) < 0.06
+    assert max(found) < 0.98
+
+
 @names
 def test_the_same_seed_repeats(noise: NoiseSpec) -> None:
     assert (_noisy(_scene(), noise, 5) == _noisy(_scene(), noise, 5)).all()

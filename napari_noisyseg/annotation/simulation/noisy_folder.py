@@ -38,8 +38,9 @@ COLUMNS = ("name", "family", "changed", "dice", "parameters")
 MASKS = "noisy_gt"
 """Folder of the noisy masks, with the name that training knows."""
 
-Between = Callable[[], None]
-"""Called between two masks; what it raises ends the work, and nothing is written."""
+Between = Callable[[int, int], None]
+"""Called between two masks with the number of those that are done and of all; what it raises ends the
+work, and nothing is written."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ class _Plan:
     ignore_value: int | None
     between: Between
 
-    def read(self, path: Path) -> Labels:
-        self.between()
+    def read(self, path: Path, done: int = 0) -> Labels:
+        """Read a true mask; `done` noisy ones have been written."""
+        self.between(done, len(self.pairs))
         mask = read_mask(path)
         present_values(mask, str(path))
         return mask
@@ -95,7 +97,7 @@ def simulate_folder(
     target_dice: float | None = None,
     images: Path | None = None,
     ignore_value: int | None = None,
-    between: Between = lambda: None,
+    between: Between = lambda done, total: None,
 ) -> Outcome:
     """Write a noisy mask for every true one, all or nothing.
 
@@ -118,7 +120,7 @@ def simulate_folder(
     ignore_value
         Mask value of pixels that are not annotated.
     between
-        Called between two masks.
+        Called between two masks with the number of those that are done and of all.
 
     Raises
     ------
@@ -210,8 +212,8 @@ def _write(
     (home / MASKS).mkdir()
     table = MeasureTable()
     rows = []
-    for path, image_path in plan.pairs:
-        true, name = plan.read(path), image_name(path)
+    for done, (path, image_path) in enumerate(plan.pairs):
+        true, name = plan.read(path, done), image_name(path)
         noisy, family, parameters = true, "", ""
         if _drawn(plan, name) and has_objects(true, plan.ignore_value):
             rng = mask_rng(plan.seed, name)
