@@ -41,9 +41,14 @@ class Preferences:
         """Return a free path in the runs folder, named by date and time."""
         path = self.runs_folder / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         free, number = path, 2
-        while os.path.lexists(free):
+        # Those given to other viewers are made a moment later only.
+        while os.path.lexists(free) or free in _given:
             free, number = path.with_name(f"{path.name}-{number}"), number + 1
+        _given.add(free)
         return free
+
+
+_given: set[Path] = set()
 
 
 def read_preferences() -> Preferences:

@@ -162,7 +162,12 @@ class TrainingDock(QWidget):
                 for signal, slot in self._signals(job):
                     signal.connect(slot)
                 self._show_curves()
-        self._show_state()
+            self._show_changes()
+        if job is not None and job.is_over and job.step_seconds is not None:
+            pace.learn(job.config, job.step_seconds)
+            self._show_plan()
+        else:
+            self._show_state()
 
     def _signals(self, job: Job) -> list[tuple[Any, Any]]:
         return [
@@ -243,8 +248,6 @@ class TrainingDock(QWidget):
         form.plot.setVisible(job is not None)
         if job is not None:
             self._show_progress(job.progress)
-            if job.is_over and job.step_seconds is not None:
-                pace.learn(job.config, job.step_seconds)
 
     def _show_progress(self, progress: Progress) -> None:
         bar = self.form.bar

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     no_screen = pytest.mark.skip(reason="no screen: run under xvfb-run, as 'make test' does")
     for item in items:
-        if "make_napari_viewer" in getattr(item, "fixturenames", ()):
+        if {"make_napari_viewer", "qtbot"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(no_screen)
 
 
@@ -54,6 +57,16 @@ class TinyPlan:
         return {"layer/0": "n00000000b"}
 
 
+@pytest.fixture(autouse=True)
+def recovery_folder(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Keep the annotations of the tests' sessions out of those of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("state") / "recovery"
+    monkeypatch.setattr("napari_noisyseg.plugin.autosave.recovery_root", lambda: folder)
+    return folder
+
+
 @pytest.fixture
 def tiny_plan() -> TinyPlan:
     return TinyPlan()
@@ -83,3 +96,35 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
             lambda sentence, severity=severity: heard.append((severity, sentence)),
         )
     return heard
+
+
+@pytest.fixture
+def fake_train(monkeypatch: pytest.MonkeyPatch) -> FakeTrain:
+    """Let jobs run a training that computes nothing."""
+    fake = FakeTrain()
+    monkeypatch.setattr("napari_noisyseg.learning.training.train", fake)
+    return fake
+
+
+class FakeTrain:
+    """Stands for `train`: tells of steps, and fails if it is told to."""
+
+    def __init__(self) -> None:
+        self.steps = 100_000
+        self.error: BaseException | None = None
+        self.calls: list[dict[str, object]] = []
+
+    def __call__(self, examples: object, config: object, **settings: object) -> Iterator[object]:
+        self.calls.append({"examples": examples, "config": config, **settings})
+        return self._events()
+
+    def _events(self) -> Iterator[object]:
+        from napari_noisyseg.learning.events import Finished, Started, StepDone
+
+        yield Started("trust: tiny", "cpu (1 thread)", 0, self.steps, 1, validated=False, judged=2)
+        for step in range(1, self.steps + 1):
+            time.sleep(0.005)
+            if self.error is not None and step == 3:
+                raise self.error
+            yield StepDone(step, self.steps, 1, 1 / step, 0.5, 4)
+        yield Finished(None, {"clean_training": {"images": 2, "dice": {"mean": 0.875}}})  # type: ignore[arg-type]
