@@ -303,7 +303,7 @@ class AnnotationsDock(QWidget):
         self.form.sentence.setText(text)
         self.form.sentence.setVisible(bool(text))
         if self._following:
-            self._canvas.write(canvas_text(group, self._session.contents, index))
+            self._canvas.write(canvas_text(group, self._session.contents, index, info.layer))
 
     def _show_history(self) -> None:
         history = self._session.history

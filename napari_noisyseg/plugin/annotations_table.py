@@ -16,7 +16,7 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     QTimer,
     Signal,
 )
-from qtpy.QtGui import QKeyEvent
+from qtpy.QtGui import QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -76,7 +76,7 @@ class AnnotationsTable(QTableWidget):
         self.verticalHeader().setDefaultSectionSize(24)
         header = self.horizontalHeader()
         header.setMinimumSectionSize(18)
-        for column in (ROLE, SHARE, SLICES, WARNING):
+        for column in (SHARE, SLICES, WARNING):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         for column in (NAME, IMAGE):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
@@ -91,6 +91,8 @@ class AnnotationsTable(QTableWidget):
         self.setWordWrap(False)
         self._delegate = _ImageChoice(self)
         self.setItemDelegateForColumn(IMAGE, self._delegate)
+        self._role_delegate = _CutAtTheEnd(self)
+        self.setItemDelegateForColumn(ROLE, self._role_delegate)
         self.itemSelectionChanged.connect(self._selection_changed)
 
     def show_infos(self, infos: Sequence[AnnotationInfo], selected: Sequence[Layer]) -> None:
@@ -115,6 +117,7 @@ class AnnotationsTable(QTableWidget):
         chosen = {row for row, info in enumerate(infos) if info.layer in selected}
         if chosen != self._selected_rows():
             self._select_rows(chosen)
+        self._fit_role()
         self._filling = False
 
     def info(self, row: int) -> AnnotationInfo:
@@ -131,14 +134,19 @@ class AnnotationsTable(QTableWidget):
         """Return the least size: the height is that of the lines."""
         return QSize(160, self.sizeHint().height())
 
+    def resizeEvent(self, event: QResizeEvent | None) -> None:
+        """Leave the names enough room."""
+        super().resizeEvent(event)
+        self._fit_role()
+
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Move by the arrow keys, open the list of images by F2; all other keys are napari's."""
         if event is None:
             return
         moving = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Home, Qt.Key.Key_End)
-        if Qt.Key(event.key()) == Qt.Key.Key_F2 and self.currentRow() >= 0:
+        if event.key() == Qt.Key.Key_F2 and self.currentRow() >= 0:
             self.edit(self.model().index(self.currentRow(), IMAGE))
-        elif Qt.Key(event.key()) in moving and not event.modifiers():
+        elif event.key() in moving and not event.modifiers():
             super().keyPressEvent(event)
         else:
             event.ignore()
@@ -147,6 +155,11 @@ class AnnotationsTable(QTableWidget):
         """Tell that the user chose an image for a line, None to guess."""
         if row < len(self._infos):
             self.image_chosen.emit(self._infos[row].layer, image)
+
+    def _fit_role(self) -> None:
+        """Give the roles the width they need, up to a quarter of the table's."""
+        needed = max(self.sizeHintForColumn(ROLE), self.horizontalHeader().sectionSizeHint(ROLE))
+        self.setColumnWidth(ROLE, min(needed + 4, self.viewport().width() // 4))
 
     def _show_cell(self, row: int, column: int, text: str, tip: str) -> None:
         item = self.item(row, column)
@@ -181,6 +194,16 @@ class AnnotationsTable(QTableWidget):
         current = self.currentRow()
         order = sorted(rows, key=lambda row: row == current)
         self.layers_chosen.emit([self._infos[row].layer for row in order])
+
+
+class _CutAtTheEnd(QStyledItemDelegate):
+    """Cuts what is too long at its end: the beginning matters most."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem | None, index: QModelIndex) -> None:
+        """Cut at the end."""
+        super().initStyleOption(option, index)
+        if option is not None:
+            option.textElideMode = Qt.TextElideMode.ElideRight
 
 
 class _ImageChoice(QStyledItemDelegate):
@@ -242,11 +265,12 @@ def _cells(info: AnnotationInfo) -> list[tuple[str, str]]:
 
 
 def mark_text(mark: Mark) -> str:
-    """Return the roles of a layer: ``"C clean"``, or ``"N noisy + 10 C"`` where slices differ."""
+    """Return the roles of a layer: ``"N noisy"``, or ``"N + 10 C, 4 T"`` where slices differ."""
     others = Counter(role for role in mark.slices.values() if role is not mark.role)
-    parts = [f"{number} {LETTERS[role]}" for role, number in others.items()]
-    whole = "" if mark.role is None else f"{LETTERS[mark.role]} {mark.role}"
-    return " + ".join([part for part in (whole, *parts) if part]) or "not marked"
+    own = ", ".join(f"{number} {LETTERS[role]}" for role, number in others.items())
+    if mark.role is None:
+        return own or "not marked"
+    return f"{LETTERS[mark.role]} + {own}" if own else f"{LETTERS[mark.role]} {mark.role}"
 
 
 def _percent(share: float) -> str:

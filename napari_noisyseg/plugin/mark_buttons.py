@@ -96,7 +96,9 @@ class MarkButtons(QWidget):
         clear.setAccessibleName(f"Clear the mark of {what}")
         buttons[None] = clear
         for column, button in enumerate(buttons.values(), start=1):
-            button.setMinimumWidth(40)
+            # napari's wide margins would cut the words off in a narrow dock.
+            button.setStyleSheet("padding: 4px 2px;")
+            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 10)
             grid.addWidget(button, row, column)
             grid.setColumnStretch(column, 1)
         return buttons

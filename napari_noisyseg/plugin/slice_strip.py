@@ -96,12 +96,17 @@ class SliceStrip(QAbstractScrollArea):
         """Frame the slice that the viewer shows, and scroll to it."""
         if index == self._current:
             return
+        before, ranged = self.rect_of(self._current), self._range[0] != self._range[1]
         self._current = index
         if not self._range[0] <= index <= self._range[1]:
             self._range = (index, index)
         self._show_current()
         self._describe()
-        self.viewport().update()
+        if ranged:
+            self.viewport().update()
+        else:
+            self.viewport().update(before)
+            self.viewport().update(self.rect_of(index))
 
     @property
     def codes(self) -> NDArray[np.uint8]:
@@ -193,17 +198,20 @@ class SliceStrip(QAbstractScrollArea):
     def paintEvent(self, event: QPaintEvent | None) -> None:
         """Paint the cells that are to be seen, and no others."""
         painter = QPainter(self.viewport())
-        painter.fillRect(self.viewport().rect(), self._ground)
+        part = self.viewport().rect() if event is None else event.rect()
+        painter.fillRect(part, self._ground)
         font = painter.font()
         font.setPixelSize(11)
         painter.setFont(font)
-        offset = self.verticalScrollBar().value()
-        first = offset // _CELL.height()
-        last = min(self._rows, (offset + self.viewport().height()) // _CELL.height() + 1)
+        offset, columns = self.verticalScrollBar().value(), self._columns
+        first = (offset + part.top()) // _CELL.height()
+        last = min(self._rows, (offset + part.bottom()) // _CELL.height() + 1)
+        left = max(0, (part.left() - self._margin) // _CELL.width())
+        right = min(columns, max(0, (part.right() - self._margin) // _CELL.width() + 1))
         for row in range(first, last):
-            start = row * self._columns
+            start = row * columns
             self._paint_number(painter, start)
-            for index in range(start, min(start + self._columns, len(self._codes))):
+            for index in range(start + left, min(start + right, len(self._codes))):
                 self._paint_cell(painter, index)
 
     def _paint_number(self, painter: QPainter, index: int) -> None:
@@ -280,7 +288,7 @@ class SliceStrip(QAbstractScrollArea):
             Qt.Key.Key_Up: -self._columns,
             Qt.Key.Key_Down: self._columns,
         }
-        step = steps.get(Qt.Key(event.key()))
+        step = next((by for key, by in steps.items() if event.key() == key), None)
         plain = event.modifiers() in (
             Qt.KeyboardModifier.NoModifier,
             Qt.KeyboardModifier.KeypadModifier,

@@ -14,6 +14,7 @@ from napari_noisyseg.plugin.slice_uses import counts, use_of
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from napari.layers import Layer
 
 _MOST_LINES = 4
 
@@ -30,10 +31,29 @@ def role_text(role: Role | None) -> str:
     return "not marked" if role is None else f"{LETTERS[role]} {role}"
 
 
-def canvas_text(group: Sequence[Pairing], contents: Contents, index: int) -> str:
-    """Return the roles of a slice's annotations, a line each, for the canvas."""
+def canvas_text(
+    group: Sequence[Pairing], contents: Contents, index: int, chosen: Layer | None = None
+) -> str:
+    """Return the roles of a slice's annotations, a line each, for the canvas.
+
+    Parameters
+    ----------
+    group
+        The annotations of one image, the uppermost first.
+    contents
+        What is known of them.
+    index
+        Flat index of the slice.
+    chosen
+        The layer that is named even where it is ignored.
+    """
     where = f"Slice {index}: " if group[0].full_fit.leading else ""
-    marked = [pairing for pairing in group if pairing.mark.role_of(index) is not None]
+    marked = [
+        pairing
+        for pairing in group
+        if (role := pairing.mark.role_of(index)) in _COUNTING
+        or (role is not None and pairing.layer is chosen)
+    ]
     if not marked:
         return f"{where}not marked"
     lines = [

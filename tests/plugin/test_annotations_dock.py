@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QRadioButton
 
@@ -41,6 +42,25 @@ def stack(viewer):
     viewer.add_image(np.zeros((12, 16, 16), np.uint8), name="chest")
     viewer.add_labels(masks(), name="crowd")
     return viewer
+
+
+@pytest.fixture
+def model() -> ViewerModel:
+    """A stack in a viewer without window, for what needs no canvas: it is there at once."""
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((12, 16, 16), np.uint8), name="chest")
+    viewer.add_labels(masks(), name="crowd")
+    return viewer
+
+
+def alone(viewer, qtbot) -> AnnotationsDock:
+    """Show a dock in a window of its own."""
+    dock = AnnotationsDock(viewer)
+    qtbot.addWidget(dock)
+    dock.resize(420, 700)
+    dock.show()
+    qtbot.waitUntil(lambda: not dock._reading.is_reading)
+    return dock
 
 
 def opened(viewer, qtbot) -> AnnotationsDock:
@@ -96,7 +116,7 @@ def test_buttons_mark_the_layer_and_the_slice_in_view(stack, qtbot):
     assert dock.form.buttons.slice_title.text() == "Slice 3"
     qtbot.mouseClick(dock.form.buttons.slice_buttons[Role.CLEAN], LEFT)
     assert read_mark(crowd) == Mark(Role.NOISY, {3: Role.CLEAN})
-    assert cell(dock, 0, ROLE) == "N noisy + 1 C"
+    assert cell(dock, 0, ROLE) == "N + 1 C"
     assert dock.form.headline.text().startswith(
         "Ready: 1 clean and 11 noisy slices of 'chest', 2 classes."
     )
@@ -130,6 +150,11 @@ def test_keys_mark_slices_and_layers_while_the_dock_is_shown(stack, qtbot):
     assert read_mark(crowd).role is None
     press(stack, qtbot, Qt.Key.Key_Z, ALT | SHIFT)
     assert read_mark(crowd).role is Role.NOISY
+    dock.form.table.setFocus()
+    qtbot.keyClick(dock.form.table, Qt.Key.Key_C, SHIFT)
+    assert read_mark(crowd).role_of(3) is Role.CLEAN, "keys act with the focus in the dock as well"
+    qtbot.keyClick(dock.form.table, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert read_mark(crowd).role_of(3) is Role.IGNORED, "where undo is the dock's"
     for key in ("Shift+", "C clean", "N noisy", "Ctrl+Alt+", "Alt+Z undo"):
         assert key in dock.form.keys_text.text()
 
@@ -143,17 +168,6 @@ def test_keys_mark_slices_and_layers_while_the_dock_is_shown(stack, qtbot):
     qtbot.waitUntil(dock.isVisible)
     press(stack, qtbot, Qt.Key.Key_T, SHIFT)
     assert read_mark(crowd).role_of(9) is Role.TEST
-
-
-def test_keys_work_with_the_focus_in_the_dock_and_undo_is_the_docks_there(stack, qtbot):
-    dock = opened(stack, qtbot)
-    crowd = stack.layers["crowd"]
-    dock.form.table.setFocus()
-    qtbot.keyClick(dock.form.table, Qt.Key.Key_N, SHIFT)
-    index = dock.form.strip.current
-    assert read_mark(crowd).role_of(index) is Role.NOISY
-    qtbot.keyClick(dock.form.table, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(lambda: read_mark(crowd).role_of(index) is None)
 
 
 def test_no_key_of_napari_or_of_somebody_else_is_taken(stack, qtbot):
@@ -257,21 +271,21 @@ def test_layers_that_come_go_move_and_change_are_followed(stack, qtbot):
     dock.refresh()
 
 
-def test_strokes_show_after_a_moment_and_many_at_once_only_once(stack, qtbot):
-    dock = opened(stack, qtbot)
-    Session.of(stack).set_role(stack.layers["crowd"], Role.NOISY)
+def test_strokes_show_after_a_moment_and_many_at_once_only_once(model, qtbot):
+    dock = alone(model, qtbot)
+    Session.of(model).set_role(model.layers["crowd"], Role.NOISY)
     refreshed = []
     dock._settle.timeout.connect(lambda: refreshed.append(1))
     share = cell(dock, 0, SHARE)
     for column in range(2, 14):
-        stack.layers["crowd"].paint((6, 12, column), 1)
+        model.layers["crowd"].paint((6, 12, column), 1)
     qtbot.waitUntil(lambda: cell(dock, 0, SHARE) != share)
     assert len(refreshed) <= 2
 
 
-def test_the_image_of_an_annotation_is_chosen_from_a_list(stack, qtbot):
-    stack.add_image(np.zeros((12, 16, 16), np.uint8), name="thorax")
-    dock = opened(stack, qtbot)
+def test_the_image_of_an_annotation_is_chosen_from_a_list(model, qtbot):
+    model.add_image(np.zeros((12, 16, 16), np.uint8), name="thorax")
+    dock = alone(model, qtbot)
     assert cell(dock, 0, IMAGE).startswith("chest"), "the nearest image below"
     click_row(dock, qtbot, 0, IMAGE)
     qtbot.waitUntil(lambda: dock.form.table.findChild(QComboBox) is not None)
@@ -284,33 +298,33 @@ def test_the_image_of_an_annotation_is_chosen_from_a_list(stack, qtbot):
     qtbot.keyClick(combo.view(), Qt.Key.Key_Down)
     qtbot.keyClick(combo.view(), Qt.Key.Key_Enter)
     qtbot.waitUntil(lambda: cell(dock, 0, IMAGE).startswith("thorax"))
-    assert read_mark(stack.layers["crowd"]).image == "thorax"
+    assert read_mark(model.layers["crowd"]).image == "thorax"
     qtbot.mouseClick(dock.form.undo_button, LEFT)
     assert cell(dock, 0, IMAGE).startswith("chest")
 
 
-def test_several_selected_layers_are_marked_together(stack, qtbot):
-    stack.add_labels(masks(), name="second")
-    dock = opened(stack, qtbot)
+def test_several_selected_layers_are_marked_together(model, qtbot):
+    model.add_labels(masks(), name="second")
+    dock = alone(model, qtbot)
     click_row(dock, qtbot, 0)
     table = dock.form.table
     at = table.visualItemRect(table.item(1, NAME)).center()
     qtbot.mouseClick(table.viewport(), LEFT, Qt.KeyboardModifier.ControlModifier, at)
-    assert stack.layers.selection == {stack.layers["crowd"], stack.layers["second"]}
+    assert model.layers.selection == {model.layers["crowd"], model.layers["second"]}
     qtbot.mouseClick(dock.form.buttons.layer_buttons[Role.TEST], LEFT)
-    assert {read_mark(layer).role for layer in stack.layers[1:]} == {Role.TEST}
+    assert {read_mark(layer).role for layer in model.layers[1:]} == {Role.TEST}
     qtbot.mouseClick(dock.form.undo_button, LEFT)
-    assert {read_mark(layer).role for layer in stack.layers[1:]} == {None}
+    assert {read_mark(layer).role for layer in model.layers[1:]} == {None}
 
 
-def test_120_marks_over_many_slices_are_undone_and_done_again(stack, qtbot):
-    dock = opened(stack, qtbot)
-    crowd = stack.layers["crowd"]
+def test_120_marks_over_many_slices_are_undone_and_done_again(model, qtbot):
+    dock = alone(model, qtbot)
+    crowd = model.layers["crowd"]
     roles = list(Role)
     states = []
     for step in range(120):
         states.append(read_mark(crowd))
-        stack.dims.set_current_step(0, step % 12)
+        model.dims.set_current_step(0, step % 12)
         dock.mark_slice(roles[(step + step // 12) % 4])
     last = read_mark(crowd)
     for step in reversed(range(120)):
@@ -347,25 +361,25 @@ def test_ten_thousand_slices_stay_quick(viewer, qtbot):
     dock.mark_slice(Role.TEST)
     marking = time.perf_counter() - began
     print(f"10,000 slices: {1000 * moving:.0f} ms to move, {1000 * marking:.0f} ms to mark")
-    assert moving < 0.1
-    assert marking < 0.5
+    assert moving < 0.2
+    assert marking < 1
     click = dock.form.strip.rect_of(dock.form.strip.current - 3).center()
     qtbot.mouseClick(dock.form.strip.viewport(), LEFT, pos=click)
     assert viewer.dims.current_step[0] == 7597
 
 
-def test_layer_names_are_shown_as_they_are(stack, qtbot):
-    dock = opened(stack, qtbot)
-    chest, crowd = stack.layers
-    Session.of(stack).set_role(crowd, Role.NOISY)
+def test_layer_names_are_shown_as_they_are(model, qtbot):
+    dock = alone(model, qtbot)
+    chest, crowd = model.layers
+    Session.of(model).set_role(crowd, Role.NOISY)
     for name in (
         "<b>bold</b><img src=x>&amp; 'quoted'",
         "eighty characters of a name that somebody chose with great care for its meaning.",
         "line\nbreak\t",
     ):
         crowd.name, chest.name = name, f"image {name}"
-        Session.of(stack).set_role(crowd, Role.CLEAN, [3])
-        Session.of(stack).set_role(crowd, None, [3])
+        Session.of(model).set_role(crowd, Role.CLEAN, [3])
+        Session.of(model).set_role(crowd, None, [3])
         dock.refresh()
         assert cell(dock, 0, NAME) == name
         labels = dock.findChildren(QLabel)
@@ -389,18 +403,17 @@ def test_single_pictures_have_no_slices_to_mark(viewer, qtbot):
     assert cell(dock, 0, SLICES) == "1"
 
 
-def test_drawn_shapes_are_annotations(stack, qtbot):
+def test_drawn_shapes_are_annotations(model, qtbot):
     square = np.array([[3, 4, 4], [3, 4, 12], [3, 12, 12], [3, 12, 4]], float)
-    stack.add_shapes([square], shape_type="rectangle", name="drawn", ndim=3)
-    dock = opened(stack, qtbot)
+    model.add_shapes([square], shape_type="rectangle", name="drawn", ndim=3)
+    dock = alone(model, qtbot)
     qtbot.waitUntil(lambda: cell(dock, 0, SLICES) == "1 of 12")
-    stack.layers["drawn"].add([square + np.array([4, 0, 0])], shape_type="ellipse")
+    model.layers["drawn"].add([square + np.array([4, 0, 0])], shape_type="ellipse")
     qtbot.waitUntil(lambda: cell(dock, 0, SLICES) == "2 of 12")
 
 
-def test_every_control_tells_what_it_does(stack, qtbot):
-    dock = AnnotationsDock(stack)
-    qtbot.addWidget(dock)
+def test_every_control_tells_what_it_does(model, qtbot):
+    dock = alone(model, qtbot)
     controls = [*dock.findChildren(QPushButton), *dock.findChildren(QRadioButton)]
     assert len(controls) == 14
     for control in controls:
@@ -439,8 +452,9 @@ def test_a_dock_that_is_closed_is_freed_and_hears_nothing_more(stack, qtbot):
     assert canvas_text(stack) == ""
 
 
-def test_the_next_step_is_named_from_the_first_moment(viewer, qtbot):
-    dock = opened(viewer, qtbot)
+def test_the_next_step_is_named_from_the_first_moment(qtbot):
+    viewer = ViewerModel()
+    dock = alone(viewer, qtbot)
     assert "Open the images to segment" in dock.form.headline.text()
     viewer.add_image(np.zeros((12, 16, 16), np.uint8), name="chest")
     qtbot.waitUntil(lambda: dock.form.headline.text().startswith("Annotate 'chest'"))
@@ -448,10 +462,10 @@ def test_the_next_step_is_named_from_the_first_moment(viewer, qtbot):
     qtbot.waitUntil(lambda: dock.form.headline.text().startswith("Mark the annotations you trust"))
 
 
-def test_the_strip_takes_the_themes_colours(stack, qtbot):
-    dock = opened(stack, qtbot)
+def test_the_strip_takes_the_themes_colours(model, qtbot):
+    dock = alone(model, qtbot)
     for theme in ("light", "dark"):
-        stack.theme = theme
+        model.theme = theme
         picture = dock.form.strip.viewport().grab().toImage()
         ground = picture.pixelColor(QPoint(picture.width() - 2, picture.height() - 2))
         assert (ground.lightness() < 128) == (theme == "dark")
