@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 MOST_POINTS = 2000
-"""Points of a curve that are kept; then every two neighbours become one."""
+"""Points of a curve that are kept; then every two neighbours become one. An even number."""
+
+Point = TypeVar("Point")
 
 
 @dataclass(frozen=True)
@@ -30,35 +32,59 @@ class EpochPoint:
     validated: bool
 
 
-@dataclass
 class Curves:
-    """Losses and measures of a training.
+    """Losses and measures of a training, of which at most about `MOST_POINTS` each are kept."""
 
-    Attributes
-    ----------
-    losses
-        In the order of the steps.
-    epochs
-        One for each epoch that is done.
-    """
+    def __init__(self) -> None:
+        self._losses: _Thinned[LossPoint] = _Thinned(_mean_point)
+        self._epochs: _Thinned[EpochPoint] = _Thinned(lambda points: points[-1])
 
-    losses: list[LossPoint] = field(default_factory=list)
-    epochs: list[EpochPoint] = field(default_factory=list)
+    @property
+    def losses(self) -> list[LossPoint]:
+        """In the order of the steps."""
+        return self._losses.points
+
+    @property
+    def epochs(self) -> list[EpochPoint]:
+        """One for each epoch that is done, or for every few of them."""
+        return self._epochs.points
 
     def add(self, point: LossPoint | EpochPoint) -> None:
         """Take a point in."""
         if isinstance(point, EpochPoint):
-            self.epochs.append(point)
-            if len(self.epochs) > MOST_POINTS:
-                self.epochs = self.epochs[1::2]
-            return
-        self.losses.append(point)
-        if len(self.losses) > MOST_POINTS:
-            pairs = zip(self.losses[::2], self.losses[1::2], strict=False)
-            self.losses = [
-                LossPoint(b.step, _mean([a.noisy, b.noisy]), _mean([a.clean, b.clean]))
-                for a, b in pairs
-            ]
+            self._epochs.add(point)
+        else:
+            self._losses.add(point)
+
+
+class _Thinned(Generic[Point]):
+    """Points of which the older and the newer ones are equally dense, however many there are."""
+
+    def __init__(self, join: Callable[[list[Point]], Point]) -> None:
+        self._join = join
+        self._kept: list[Point] = []
+        self._waiting: list[Point] = []
+        self._stride = 1
+
+    @property
+    def points(self) -> list[Point]:
+        return self._kept + ([self._join(self._waiting)] if self._waiting else [])
+
+    def add(self, point: Point) -> None:
+        self._waiting.append(point)
+        if len(self._waiting) == self._stride:
+            self._kept.append(self._join(self._waiting))
+            self._waiting = []
+            if len(self._kept) == MOST_POINTS:
+                pairs = zip(self._kept[::2], self._kept[1::2], strict=True)
+                self._kept = [self._join(list(pair)) for pair in pairs]
+                self._stride *= 2
+
+
+def _mean_point(points: list[LossPoint]) -> LossPoint:
+    return LossPoint(
+        points[-1].step, _mean([p.noisy for p in points]), _mean([p.clean for p in points])
+    )
 
 
 class LossMeter:

@@ -144,8 +144,13 @@ def bounds(field: FieldInfo) -> tuple[float, float]:
 
 def meanings_of(field: FieldInfo) -> dict[str, str]:
     """Return what each word of a setting means, as far as its description says: "word (meaning)"."""
-    found = re.findall(r"([\w-]+) \(([^()]*)\)", field.description or "")
-    return {word: meaning for word, meaning in found if word in choices_of(field)}
+    found = re.findall(r"((?:[\w-]+ and )*[\w-]+) \(([^()]*)\)", field.description or "")
+    return {
+        word: meaning
+        for words, meaning in found
+        for word in words.split(" and ")
+        if word in choices_of(field)
+    }
 
 
 def _unit(field: FieldInfo) -> str:

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import weakref
+
+import pytest
+
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.plugin.failures import describe_failure, in_window, text_of
+
+
+@pytest.mark.parametrize(
+    ("engine", "window"),
+    [
+        ("mark some annotations as clean, or use --method plain", "or choose the method plain"),
+        ("or train on clean ones by --method clean", "or train on clean ones by the method clean"),
+        ("use --device auto or cpu", "choose the device auto or cpu"),
+        ("or start a new run with another --out", "or start a new run"),
+        ("/a holds a run; add --resume to go on with it or choose another --out.", "holds a run."),
+        ("is not empty (it holds x); choose another --out or", "choose another runs folder"),
+        (
+            "with a lower learning_rate (now 0.005), e.g. --set learning_rate=0.0005",
+            "learning_rate (now 0.005) under Advanced, e.g. learning_rate = 0.0005",
+        ),
+        ("or say --set ignore_value=255 if that", "give ignore_value = 255 under Advanced if"),
+    ],
+)
+def test_the_engines_sentences_lose_the_flags_of_the_command_line(engine, window):
+    said = in_window(engine)
+    assert window in said
+    assert "--" not in said
+
+
+def test_a_failure_of_a_run_that_can_go_on_says_so():
+    said = describe_failure(UserError("the disk is full"), resumable=True)
+    assert said == "The disk is full. 'Resume' goes on from the last checkpoint."
+
+
+def test_a_very_long_message_is_cut():
+    assert len(describe_failure(ValueError("x" * 10_000))) < 320
+
+
+def test_the_text_of_a_traceback_lets_go_of_what_the_frames_hold():
+    class Tensor:
+        pass
+
+    kept = []
+
+    def inner():
+        tensor = Tensor()
+        kept.append(weakref.ref(tensor))
+        raise KeyError("inner")
+
+    def outer():
+        tensor = Tensor()
+        kept.append(weakref.ref(tensor))
+        try:
+            inner()
+        except KeyError as error:
+            raise ValueError("outer") from error
+
+    try:
+        outer()
+    except ValueError as error:
+        caught = error
+    assert all(there() is not None for there in kept)
+    text = text_of(caught)
+    assert "inner" in text
+    assert "outer" in text
+    assert [there() for there in kept] == [None, None]
