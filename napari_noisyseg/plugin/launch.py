@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.plugin.job import Job, JobState
 from napari_noisyseg.plugin.overlays import Overlays
 from napari_noisyseg.plugin.preferences import read_preferences
+from napari_noisyseg.plugin.run_sources import RunSources
 
 if TYPE_CHECKING:
     from napari_noisyseg.plugin.plan import Plan
@@ -61,16 +63,20 @@ def start_training(
     job = Job(plan, config, out, resume, overlays.watch)
     job.prepare(overlays.begin(plan, job.look, job.drawn))
     job.previewed.connect(overlays.take)
-    _tell_session(session, job)
+    _tell_session(session, job, RunSources.of(plan))
     session.job = job
     job.start()
     return job
 
 
-def _tell_session(session: Session, job: Job) -> None:
-    """Let the session know of the job's states, and of its model as soon as there is one."""
+def _tell_session(session: Session, job: Job, sources: RunSources) -> None:
+    """Let the session know of the job's states, and of its model as soon as there is one.
+
+    The run is told its layers as soon as it has a folder.
+    """
     # Held weakly: what a signal calls lives as long as the signal's owner.
     session_there, job_there = weakref.ref(session), weakref.ref(job)
+    to_note = [sources]
 
     def on_epoch() -> None:
         known, one = session_there(), job_there()
@@ -81,6 +87,9 @@ def _tell_session(session: Session, job: Job) -> None:
 
     def on_state(state: str) -> None:
         known, one = session_there(), job_there()
+        if one is not None and state == JobState.TRAINING and to_note:
+            noting = to_note.pop().write  # flushed to the disk, so not in the window's thread
+            threading.Thread(target=noting, args=(one.out,), name="napari-noisyseg note").start()
         if known is not None and known.job is one:
             on_epoch()
             known.job_changed.emit()

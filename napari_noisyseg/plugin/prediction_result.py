@@ -34,12 +34,23 @@ class PredictionResult:
         The image layer; not kept alive.
     model_name
         Name of the model's run, which the layers bear.
+
+    Attributes
+    ----------
+    facts, fit
+        What the model says of itself, and how the results lie on the image; None before that is
+        known.
+    chances
+        The probabilities, an array for each class.
+    visible
+        Whether the labels are shown when they appear.
     """
 
     def __init__(self, viewer: Viewer, image: Image, model_name: str) -> None:
         self._viewer = weakref.ref(viewer)
         self._image = weakref.ref(image)
         self._title = f" ({model_name})"
+        self.visible = True
         self.facts: ModelFacts | None = None
         self.fit: Fit | None = None
         self.chances: tuple[NDArray[np.float32], ...] = ()
@@ -91,7 +102,7 @@ class PredictionResult:
             stack.forget(index)
         for overlay in self._overlays:
             if overlay.layer is None and not overlay.deleted:
-                overlay.show(viewer, "map", visible=overlay is self._prediction)
+                overlay.show(viewer, "map", visible=self.visible and overlay is self._prediction)
                 self._explain(overlay)
             else:
                 overlay.refresh(viewer.dims.point, written, viewer.dims.ndisplay == 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +76,7 @@ class Predictions:
         self._results: dict[tuple[int, str], PredictionResult] = {}
         self._current: PredictionResult | None = None
         self._facts: dict[str, ModelFacts] = {}
+        self._next: tuple[list[Callable[[], Image | None]], Path, bool] | None = None
         when_closed(session.viewer, self.close)
 
     @classmethod
@@ -106,8 +107,32 @@ class Predictions:
         for result in self._results.values():
             result.choose(choices)
 
-    def predict_layer(self, image: Image, model: Path, *, whole: bool) -> Task:
+    def predict_layers(self, images: Sequence[Image], model: Path, *, whole: bool) -> Task:
+        """Begin to predict image layers one after the other, without showing more than there was.
+
+        Their layers are hidden at first. A stop or a failure ends all of it.
+        """
+        first, *others = images
+        task = self.predict_layer(first, model, whole=whole, visible=False)
+        waiting: list[Callable[[], Image | None]] = [weakref.ref(image) for image in others]
+        self._next = (waiting, model, whole)
+        return task
+
+    def predict_layer(
+        self, image: Image, model: Path, *, whole: bool, visible: bool = True
+    ) -> Task:
         """Begin to predict an image layer, the slice in view first.
+
+        Parameters
+        ----------
+        image
+            The layer.
+        model
+            Run folder or model file.
+        whole
+            Whether all slices are predicted, or the one in view.
+        visible
+            Whether the labels are shown at first.
 
         Raises
         ------
@@ -115,6 +140,7 @@ class Predictions:
             If something is being predicted already.
         """
         self._refuse_second()
+        self._next = None
         viewer = self._viewer()
         target, key = Target.of(image, viewer.dims.point), (id(image), model_key(model))
         self._forget_gone()
@@ -122,6 +148,7 @@ class Predictions:
         if result is None:
             result = self._results[key] = PredictionResult(viewer, image, model_name(model))
             result.choose(self._choices)
+        result.visible = visible
         device = read_preferences().device
         work = layer_prediction(model, device, target, whole=whole, before=result.chances)
         self.title, self.noun = f"Predicting '{image.name}'", "slice"
@@ -209,6 +236,17 @@ class Predictions:
                 result.close()
                 del self._results[key]
 
+    def _go_on(self, state: str) -> None:
+        """Begin with the next layer that waits."""
+        if self._next is None or self.is_running:
+            return
+        waiting, model, whole = self._next
+        images = [image for there in waiting if (image := there()) is not None]
+        if state == "finished" and images:
+            self.predict_layers(images, model, whole=whole)
+        else:
+            self._next = None
+
     def _begin(self, what: str, work: Work) -> Task:
         task = self.task = Task(what, work, advice=ADVICE)
         began = time.monotonic()
@@ -220,6 +258,7 @@ class Predictions:
             if mine is not None and mine.task is same():
                 mine.seconds = time.monotonic() - began
                 mine.changed.emit()
+                mine._go_on(state)
 
         def on_progress() -> None:
             mine = there()

@@ -1,11 +1,14 @@
-"""Opens a run folder in napari: the learned weights, over the training images they belong to."""
+"""Opens a run folder in napari: the learned weights, over the training images they belong to.
+
+Probabilities and predictions follow in the background, see `napari_noisyseg.plugin.run_opening`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +18,17 @@ from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.images import read_image
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.files import safe_name
+from napari_noisyseg.files import safe_name, shown
 from napari_noisyseg.model.settings import read_settings
+from napari_noisyseg.plugin.colours import doubt
 from napari_noisyseg.plugin.marks import METADATA_KEY
+from napari_noisyseg.plugin.run_opening import OpenedRun, complete_later
+from napari_noisyseg.plugin.run_sources import RunSources
+from napari_noisyseg.plugin.run_weights import weights_of_layers
 from napari_noisyseg.plugin.sample_data import LayerTuple
+
+if TYPE_CHECKING:
+    import napari.viewer
 
 MODEL_FILES = ("best.pt", "checkpoint.pt")
 
@@ -63,12 +73,13 @@ def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
     Returns
     -------
     list of layer tuples
-        For every file ``weights/NAME.tif`` the layer ``image: NAME``, if it was found, and above it
-        ``weights: NAME``, float32 from 0 (the annotation is doubted: orange) to 1 (believed:
-        transparent), (height, width) or (pages, height, width). Pictures of one size share these
-        two layers as slices of a stack, whose ``metadata["napari-noisyseg"]["names"]`` has their
-        names in order. The first layers are visible. What exceeds `MOST_LAYERS` or `MOST_PIXELS`
-        is left out with a notice.
+        For every file ``weights/NAME.tif`` the layer ``NAME`` of the image, if it was found, and
+        above it ``weights: NAME``, float32 from 0 (the annotation is doubted: orange) to 1
+        (believed: transparent), (height, width) or (pages, height, width). Pictures of one size
+        share these two layers as slices of a stack, whose ``metadata["napari-noisyseg"]["names"]``
+        has their names in order. The first layers are visible. What exceeds `MOST_LAYERS` or
+        `MOST_PIXELS` is left out with a notice. Of a run that was trained on layers, the weights
+        have the slices of these layers, which are opened again from where they came.
 
     Raises
     ------
@@ -78,11 +89,15 @@ def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
     run = _run_folder(path)
     if run is None:
         raise UserError(f"{path} is no run folder: it needs config.toml and best.pt.")
+    sources = RunSources.read(run)
     files = sorted((run / "weights").rglob("*.tif"))
     if not files:
         raise UserError(
             f"The run {run} has no weights yet: training writes them into weights/ when it ends."
         )
+    if sources is not None:
+        complete_later(OpenedRun(run, sources=sources.images))
+        return weights_of_layers(run, sources)
     stacks = _stacks(run / "weights", files)
     opened = sum(len(stack) for stack in stacks)
     if opened < len(files):
@@ -103,9 +118,43 @@ def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
             title = f"{len(stack)} slices of {width} x {height} px"
         layers += _image_layer(title, stack, images, shown)
         weights = np.concatenate([one.weights for one in stack])
-        about = {"name": f"weights: {title}", "contrast_limits": (0, 1), "colormap": _doubt()}
+        about = {"name": f"weights: {title}", "contrast_limits": (0, 1), "colormap": doubt()}
         layers.append((_single(weights), about | {"blending": "translucent"} | shown, "image"))
+    names = [about["name"] for _, about, _ in layers if not about["name"].startswith("weights: ")]
+    complete_later(OpenedRun(run, names=tuple(names)))
     return layers
+
+
+def ask_and_open(viewer: napari.viewer.Viewer | None = None) -> None:
+    """Ask for a run folder, and open it.
+
+    Parameters
+    ----------
+    viewer
+        The viewer; the current one without it.
+    """
+    import napari
+    from napari.utils.notifications import show_warning
+    from qtpy.QtWidgets import QFileDialog
+
+    from napari_noisyseg.plugin.preferences import read_preferences
+
+    viewer = viewer or napari.current_viewer()
+    if viewer is None:
+        return
+    folder = read_preferences().runs_folder
+    chosen = QFileDialog.getExistingDirectory(
+        viewer.window._qt_window, "Open the run folder of a training", str(folder)
+    )
+    if not chosen:
+        return
+    if get_reader(chosen) is None:
+        show_warning(f"{shown(chosen)} is no run folder: it needs config.toml and best.pt.")
+        return
+    try:
+        viewer.open(chosen, plugin="napari-noisyseg")
+    except UserError as error:
+        show_warning(str(error))
 
 
 def _stacks(folder: Path, files: Sequence[Path]) -> list[list[_Map]]:
@@ -171,7 +220,7 @@ def _image_layer(
     rgb = pixels.shape[1] == 3
     # A map lies on all channels alike: of those that are no colours the first is shown.
     pixels = np.moveaxis(pixels, 1, -1) if rgb else pixels[:, 0]
-    return [(_single(pixels), {"name": f"image: {title}", "rgb": rgb} | shown, "image")]
+    return [(_single(pixels), {"name": title, "rgb": rgb} | shown, "image")]
 
 
 def _pixels(example: Example | None, shape: tuple[int, ...]) -> NDArray[Any] | None:
@@ -195,11 +244,3 @@ def _tell(sentence: str) -> None:
 def _single(pages: NDArray[Any]) -> NDArray[Any]:
     """Drop the axis of the pages where there is one page only."""
     return pages[0] if len(pages) == 1 else pages
-
-
-def _doubt() -> Any:
-    """Return the colours of doubt: believed pixels leave the image below as it is."""
-    from napari.utils.colormaps import Colormap
-
-    orange = (1.0, 0.55, 0.0)
-    return Colormap([(*orange, 0.8), (*orange, 0.0)], name="doubt", display_name="doubt")

@@ -9,10 +9,14 @@ import numpy as np
 import pytest
 
 from napari_noisyseg.annotation.images import png_bytes, tiff_bytes
+from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.plugin import reader
-from napari_noisyseg.plugin.marks import METADATA_KEY
+from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.plugin import reader, run_opening
+from napari_noisyseg.plugin.marks import METADATA_KEY, Mark, write_mark
+from napari_noisyseg.plugin.predictions import Predictions
 from napari_noisyseg.plugin.reader import get_reader, open_run
+from napari_noisyseg.plugin.run_sources import RunSources, SourceImage, SourceMap
 
 SIDES = (32, 48)
 OTHER = (40, 24)
@@ -105,7 +109,7 @@ def test_believed_pixels_are_transparent_and_doubted_ones_are_not(tmp_path):
 def test_the_training_images_lie_below_their_weights(tmp_path, channels):
     config = make_data(tmp_path / "data", channels=channels)
     layers = open_run(str(make_run(tmp_path, config)))
-    assert names_of(layers) == ["image: one", "weights: one", "image: two.x", "weights: two.x"]
+    assert names_of(layers) == ["one", "weights: one", "two.x", "weights: two.x"]
     image, settings, _ = layers[0]
     assert settings["rgb"] == (channels == 3)
     assert image.shape == ((*SIDES, 3) if channels == 3 else SIDES)
@@ -122,14 +126,14 @@ def test_weights_of_several_annotators_name_them_and_share_the_image(tmp_path):
     annotator.mkdir()
     for weights in (run / "weights").glob("*.tif"):
         weights.rename(annotator / weights.name)
-    assert names_of(open_run(str(run)))[:2] == ["image: anna/one", "weights: anna/one"]
+    assert names_of(open_run(str(run)))[:2] == ["anna/one", "weights: anna/one"]
 
 
 def test_an_image_that_has_another_size_by_now_is_left_out(tmp_path):
     config = make_data(tmp_path / "data", first=(48, 32))
     assert names_of(open_run(str(make_run(tmp_path, config)))) == [
         "weights: one",
-        "image: two.x",
+        "two.x",
         "weights: two.x",
     ]
 
@@ -138,7 +142,7 @@ def test_pictures_of_one_size_are_slices_of_one_stack_that_knows_their_names(tmp
     config = make_data(tmp_path / "data", second=SIDES)
     image, weights = open_run(str(make_run(tmp_path, config, second=SIDES)))
     assert names_of([image, weights]) == [
-        "image: 2 slices of 48 x 32 px",
+        "2 slices of 48 x 32 px",
         "weights: 2 slices of 48 x 32 px",
     ]
     assert image[0].shape == (2, *SIDES, 3)
@@ -213,20 +217,123 @@ def test_opening_a_run_needs_no_torch(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(run)], check=True, env=environment)
 
 
+def test_a_run_that_was_trained_on_layers_opens_with_their_slices_images_and_predictions(
+    tmp_path, make_napari_viewer, qtbot
+):
+    from napari_noisyseg.plugin.launch import start_training
+    from napari_noisyseg.plugin.predictions import Predictions
+    from napari_noisyseg.plugin.session import Session
+
+    image, run = tmp_path / "chest.tif", tmp_path / "run"
+    pixels = np.random.default_rng(0).integers(0, 200, (4, 24, 32)).astype(np.uint8)
+    image.write_bytes(tiff_bytes(pixels, axes="ZYX"))
+    viewer = make_napari_viewer()
+    (layer,) = viewer.open(image, plugin="napari", name="chest")
+    layer.scale = (1, 2, 3)
+    masks = np.zeros(pixels.shape, np.uint8)
+    masks[:, 4:12, 5:15] = 1
+    labels = viewer.add_labels(masks, name="crowd", scale=(1, 2, 3))
+    write_mark(labels, Mark(Role.NOISY, {0: Role.CLEAN}))
+    session = Session.of(viewer)
+    config = TrainingConfig(
+        epochs=1, shortest_epoch=1, size=16, width=4, sampling="resize", device="cpu"
+    )
+    job = start_training(session, session.plan(), config, run)
+    qtbot.waitUntil(lambda: job.is_over, timeout=60_000)
+    assert job.state == "finished", job.failure
+    viewer.close()
+
+    viewer = make_napari_viewer()
+    viewer.open(str(run), plugin="napari-noisyseg")
+    predictions = Predictions.of(Session.of(viewer))
+    qtbot.waitUntil(
+        lambda: predictions.task is not None and predictions.task.is_over, timeout=20_000
+    )
+    assert predictions.task.state == "finished", predictions.task.failure
+    assert [one.name for one in viewer.layers] == [
+        "chest",
+        "weights: chest",
+        "probability: chest (run)",
+        "prediction: chest (run)",
+    ]
+    weights = viewer.layers["weights: chest"]
+    assert np.isnan(weights.data[0]).all()
+    assert np.isfinite(weights.data[1:]).all()
+    assert tuple(weights.scale) == (1, 2, 3)
+    assert np.array_equal(viewer.layers["chest"].data, pixels)
+    assert np.isfinite(viewer.layers["probability: chest (run)"].data).all()
+    assert [one.visible for one in viewer.layers] == [True, True, False, False]
+    assert Session.of(viewer).model_path == run
+    predictions.close()
+
+
+def test_an_image_that_is_gone_is_named_and_its_weights_open(
+    tmp_path, make_napari_viewer, qtbot, said
+):
+    run = make_run(tmp_path, model="checkpoint.pt")
+    source = SourceImage(name="chest", path=str(tmp_path / "gone.tif"), size=SIDES)
+    maps = (SourceMap(name="one", image=0, first=0),)
+    RunSources(images=(source,), maps=maps).write(run)
+    viewer = make_napari_viewer()
+    viewer.open(str(run), plugin="napari-noisyseg")
+    qtbot.waitUntil(lambda: bool(said))
+    assert said == [
+        (
+            "info",
+            "The run my run was trained on 'chest': open it to see what the weights belong to.",
+        )
+    ]
+    assert [one.name for one in viewer.layers] == ["weights: chest"]
+
+
+def test_a_damaged_note_of_the_layers_is_passed_over(tmp_path):
+    run = make_run(tmp_path)
+    for text in ("", "[]", '{"images": [{"name": 3}], "maps": []}', "[" * 100_000):
+        (run / "layers.json").write_text(text)
+        assert names_of(open_run(str(run))) == ["weights: one", "weights: two.x"]
+
+
+def test_large_runs_are_predicted_in_view_only(tmp_path, make_napari_viewer, monkeypatch, said):
+    calls = []
+    monkeypatch.setattr(run_opening, "MOST_SLICES", 1)
+    monkeypatch.setattr(Predictions, "predict_layers", lambda *a, whole: calls.append(whole))
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((2, 24, 32), np.uint8), name="chest")
+    run = make_run(tmp_path)
+    run_opening.complete(viewer, run_opening.OpenedRun(run, names=("chest",)))
+    assert calls == [False]
+    assert "Only the slices in view are predicted, as there are 2" in said[0][1]
+
+
+def test_the_menu_command_opens_a_run_folder_and_refuses_others(
+    tmp_path, make_napari_viewer, monkeypatch, said
+):
+    from qtpy.QtWidgets import QFileDialog
+
+    run = make_run(tmp_path, model="checkpoint.pt")
+    viewer = make_napari_viewer()
+    for chosen in ("", str(tmp_path), str(run)):
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *a, c=chosen: c)
+        reader.ask_and_open(viewer)
+    assert [one.name for one in viewer.layers] == ["weights: one", "weights: two.x"]
+    assert [severity for severity, _ in said] == ["warning"]
+    assert "is no run folder" in said[0][1]
+
+
 def test_napari_opens_a_run_folder_with_this_reader(tmp_path, make_napari_viewer):
-    run = make_run(tmp_path, make_data(tmp_path / "data"))
+    run = make_run(tmp_path, make_data(tmp_path / "data"), model="checkpoint.pt")
     viewer = make_napari_viewer()
     viewer.open(str(run), plugin="napari-noisyseg")
     assert [layer.name for layer in viewer.layers] == [
-        "image: one",
+        "one",
         "weights: one",
-        "image: two.x",
+        "two.x",
         "weights: two.x",
     ]
     weights = viewer.layers["weights: one"]
     assert tuple(weights.contrast_limits) == (0, 1)
     assert weights.colormap.name == "doubt"
-    assert np.array_equal(weights.extent.world, viewer.layers["image: one"].extent.world)
+    assert np.array_equal(weights.extent.world, viewer.layers["one"].extent.world)
 
 
 def test_napari_asks_this_reader_for_no_ordinary_image(tmp_path, make_napari_viewer):
