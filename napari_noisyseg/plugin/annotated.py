@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
@@ -152,6 +152,18 @@ class Contents:
             self._keep(known, index, content)
         return content
 
+    def painted(self, pairing: Pairing, indices: Sequence[int]) -> list[int]:
+        """Return the number of painted pixels on each of some slices, read now if need be."""
+        return [content.painted for content in self._some(pairing, indices)]
+
+    def values(self, pairing: Pairing, indices: Sequence[int]) -> set[frozenset[int]]:
+        """Return the different sets of labels that some slices hold, read now if need be."""
+        return {content.values for content in self._some(pairing, indices)}
+
+    def everything(self, pairing: Pairing) -> list[Content | None]:
+        """Return what is known of all slices; None for those that were never read."""
+        return list(self._of(pairing).contents)
+
     def known(self, pairing: Pairing, index: int) -> Content | None:
         """Return the content of a slice as it was last seen; None where it was never read."""
         return self._of(pairing).contents[index]
@@ -195,6 +207,13 @@ class Contents:
     def forget(self, layer: Layer) -> None:
         """Forget everything about a layer."""
         self._known.pop(layer, None)
+
+    def _some(self, pairing: Pairing, indices: Sequence[int]) -> list[Content]:
+        known = self._of(pairing)
+        found = [] if known.stale else [known.contents[index] for index in indices]
+        if known.stale or None in found:
+            return [self.get(pairing, index) for index in indices]
+        return [content for content in found if content is not None]
 
     def _keep(self, known: _Known, index: int, content: Content) -> None:
         self.version += known.contents[index] != content

@@ -56,7 +56,7 @@ def info_of(pairing: Pairing | Unpaired, contents: Contents) -> AnnotationInfo:
             pairing.layer, pairing.image, pairing.mark, None, None, 0, pairing.problem, None
         )
     count = slice_count(pairing.full_fit)
-    known = [contents.known(pairing, index) for index in range(count)]
+    known = contents.everything(pairing)
     seen = [content for content in known if content is not None]
     height, width = pairing.full_fit.size
     whole = len(seen) == count

@@ -14,16 +14,19 @@ from qtpy.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.annotation_info import AnnotationInfo
 from napari_noisyseg.plugin.annotations_form import AnnotationsForm
+from napari_noisyseg.plugin.data_set import ask_and_save
 from napari_noisyseg.plugin.dock_keys import DockKey, DockKeys
 from napari_noisyseg.plugin.geometry import point_of, shown_index
 from napari_noisyseg.plugin.marks import Zero, slice_names
+from napari_noisyseg.plugin.new_annotation import new_annotation
 from napari_noisyseg.plugin.next_step import next_step
 from napari_noisyseg.plugin.pairing import Pairing, images_of
+from napari_noisyseg.plugin.recovery import RecoveryBanner
 from napari_noisyseg.plugin.session import Session
 from napari_noisyseg.plugin.slice_reading import SliceReading
 from napari_noisyseg.plugin.slice_strip import LETTERS, WORDS, codes_of
 from napari_noisyseg.plugin.slice_text import CanvasText, canvas_text, slice_sentence
-from napari_noisyseg.plugin.slice_uses import counts
+from napari_noisyseg.plugin.slice_uses import all_roles, counting_roles
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -52,6 +55,7 @@ class AnnotationsDock(QWidget):
         self.form = AnnotationsForm()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(RecoveryBanner(self._session))
         column.addWidget(self.form)
         self._connect_form()
         self._canvas = CanvasText(self._viewer)
@@ -74,8 +78,10 @@ class AnnotationsDock(QWidget):
         form.zero.chosen.connect(self._choose_zero)
         form.strip.jumped.connect(self.go_to_slice)
         form.strip.selected.connect(self._show_slice)
+        form.new_button.clicked.connect(self.add_annotation)
         form.undo_button.clicked.connect(self.undo)
         form.redo_button.clicked.connect(self.redo)
+        form.save_button.clicked.connect(self.save)
 
     def _make_keys(self) -> list[DockKey]:
         return [
@@ -130,6 +136,20 @@ class AnnotationsDock(QWidget):
             show_info("All slices of this annotation are marked.")
         else:
             self.go_to_slice(index)
+
+    def add_annotation(self) -> None:
+        """Add an empty Labels layer over the image that is selected, or the uppermost one."""
+        images = images_of(self._session.layers)
+        info = self._current_info()
+        active = self._viewer.layers.selection.active
+        own = None if info is None else info.image
+        image = next((i for i in (active, own) if i in images), images[-1] if images else None)
+        if image is not None:
+            self._viewer.add_labels(**new_annotation(image))
+
+    def save(self) -> None:
+        """Ask for a folder, and save what is marked as a data set."""
+        ask_and_save(self._viewer)
 
     def undo(self) -> None:
         """Take the last change of the docks back."""
@@ -225,6 +245,7 @@ class AnnotationsDock(QWidget):
         self.form.warning.setVisible(bool(self.form.warning.text()))
         for widget in (self.form.buttons, self.form.zero):
             widget.setEnabled(info is not None)
+        self.form.new_button.setEnabled(bool(images_of(self._session.layers)))
         self.form.zero.set_zero("background" if info is None else info.mark.zero)
         stack = pairing is not None and info is not None and info.slices > 1
         self.form.strip.setVisible(stack)
@@ -268,12 +289,12 @@ class AnnotationsDock(QWidget):
         return [p for p in others if p.image is pairing.image and p.fit == pairing.fit]
 
     def _show_strip(self, info: AnnotationInfo, pairing: Pairing) -> None:
-        contents, mark = self._session.contents, info.mark
-        roles = [mark.role_of(index) for index in range(info.slices)]
+        roles = all_roles(pairing)
         # What was not looked at yet counts, until it turns out to be empty.
-        counting = [
-            info.painted is None or counts(pairing, contents, index) for index in range(info.slices)
-        ]
+        counting = [True] * len(roles)
+        if info.painted is not None:
+            there = counting_roles(pairing, self._session.contents)
+            counting = [role is not None for role in there]
         codes = codes_of(roles, counting)
         names = slice_names(pairing.image)
         self.form.strip.set_codes(codes, lambda index: names[index] if index < len(names) else "")

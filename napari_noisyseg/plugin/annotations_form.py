@@ -37,6 +37,8 @@ class AnnotationsForm(QWidget):
         Every slice's role, how many there are of each, and what is made of the current one.
     undo_button, redo_button
         The docks' own history.
+    new_button
+        Adds an annotation to paint in.
     keys_text
         The keys that act while the dock is in use.
     """
@@ -56,6 +58,17 @@ class AnnotationsForm(QWidget):
         self.sentence = Paragraph("What is made of the current slice")
         self.undo_button = QPushButton("Undo")
         self.redo_button = QPushButton("Redo")
+        self.new_button = QPushButton("New annotation")
+        self.new_button.setToolTip(
+            "Add an empty Labels layer that fits the selected image, to paint in."
+        )
+        self.new_button.setAccessibleName("New annotation")
+        self.save_button = QPushButton("Save as data set…")
+        self.save_button.setToolTip(
+            "Write the marked annotations and their images into a new folder, on which the command "
+            "line trains here or on a server."
+        )
+        self.save_button.setAccessibleName("Save as data set")
         self.keys_text = Paragraph("Keys")
 
         inside = QWidget()
@@ -77,7 +90,9 @@ class AnnotationsForm(QWidget):
         steps.addWidget(self.undo_button)
         steps.addWidget(self.redo_button)
         steps.addStretch()
+        steps.addWidget(self.new_button)
         column.addLayout(steps)
+        column.addWidget(self.save_button)
         column.addWidget(self.keys_text)
         column.addStretch()
         area = QScrollArea()

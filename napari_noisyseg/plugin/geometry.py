@@ -153,6 +153,24 @@ def fit(annotation_layer: Labels | Shapes, image_layer: Image, size: int | None 
     )
 
 
+def image_fit(image_layer: Image) -> Fit:
+    """Return how an annotation would lie on an image, at full resolution.
+
+    An axis is channels only if its label says so, or the image is RGB.
+    """
+    shape = level_shapes(image_layer)[0]
+    named = _named_channels(image_layer)
+    channel = named[0] if named else None
+    rest = _without(shape, channel)
+    return Fit(rest[:-2], _pair(rest), -1 if image_layer.rgb else channel, 0, _pair(rest))
+
+
+def _named_channels(image: Image) -> list[int]:
+    if image.rgb:
+        return []
+    return [i for i, label in enumerate(image.axis_labels) if label.lower() in CHANNEL_LABELS]
+
+
 def level_shapes(image_layer: Image) -> list[tuple[int, ...]]:
     """Return the shape of each level of an image, without the axis of RGB."""
     levels = image_layer.data if image_layer.multiscale else [image_layer.data]
@@ -172,8 +190,7 @@ def _fitting_channels(
     annotation: Labels | Shapes, image: Image, shape: tuple[int, ...]
 ) -> list[int | None]:
     """Return the axes that may hold the channels, likeliest first; None: there is no such axis."""
-    named = [i for i, label in enumerate(image.axis_labels) if label.lower() in CHANNEL_LABELS]
-    named = [] if image.rgb else named
+    named = _named_channels(image)
     short = sorted(
         (i for i, n in enumerate(shape) if n <= MOST_CHANNELS and len(shape) > 2 and not image.rgb),
         key=lambda i: (shape[i], i),

@@ -13,7 +13,7 @@ from napari_noisyseg.annotation.classes import LARGEST_VALUE
 from napari_noisyseg.plugin.annotated import Contents
 from napari_noisyseg.plugin.marks import Zero
 from napari_noisyseg.plugin.pairing import Pairing
-from napari_noisyseg.plugin.slice_uses import Use
+from napari_noisyseg.plugin.slice_uses import Use, by_combination
 
 Used = Sequence[tuple[list[Pairing], list[Use]]]
 
@@ -91,11 +91,12 @@ def choose_values(used: Used, contents: Contents, dimensions: int = 2) -> Values
 def painted_values(used: Used, contents: Contents) -> set[tuple[Pairing, frozenset[int]]]:
     """Return each annotation that counts, with the sets of labels on its slices."""
     return {
-        (pairing, contents.get(pairing, use.index).values)
+        (pairing, values)
         for _, slices in used
-        for use in slices
+        for use, indices in by_combination(slices)
         for layers in (use.clean, use.noisy, use.test)
         for pairing in layers
+        for values in contents.values(pairing, indices)
     }
 
 

@@ -10,7 +10,7 @@ from napari_noisyseg.plugin.annotated import Contents
 from napari_noisyseg.plugin.label_values import Values, choose_values
 from napari_noisyseg.plugin.pairing import Pairing, pair_layers
 from napari_noisyseg.plugin.plan_text import Counts, problem_of, sentence_of
-from napari_noisyseg.plugin.slice_uses import Use, groups, uses
+from napari_noisyseg.plugin.slice_uses import Use, by_combination, groups, uses
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -91,10 +91,11 @@ def checks(used: Sequence[tuple[list[Pairing], list[Use]]], contents: Contents) 
     """Return what each annotation is now, by layer and slice; see `Plan.fingerprint`."""
     found = {}
     for _, slices in used:
-        for use in slices:
-            for role, layers in (("c", use.clean), ("n", use.noisy), ("t", use.test)):
+        for use, indices in by_combination(slices):
+            for role, layers in zip("cnt", (use.clean, use.noisy, use.test), strict=True):
                 for pairing in layers:
-                    check = contents.get(pairing, use.index).check
-                    key = f"{pairing.layer.unique_id}/{use.index}"
-                    found[key] = f"{role}{check:08x}{pairing.mark.zero[0]}"
+                    layer, zero = pairing.layer.unique_id, pairing.mark.zero[0]
+                    for index in indices:
+                        check = contents.get(pairing, index).check
+                        found[f"{layer}/{index}"] = f"{role}{check:08x}{zero}"
     return found

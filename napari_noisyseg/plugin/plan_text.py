@@ -12,6 +12,7 @@ from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.annotated import Contents
 from napari_noisyseg.plugin.label_values import Used, Values
 from napari_noisyseg.plugin.pairing import Pairing, images_of, is_annotation, pair_layers
+from napari_noisyseg.plugin.slice_uses import by_combination
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -64,26 +65,27 @@ class Counts:
         for place, (group, slices) in enumerate(used):
             fit = group[0].fit
             depth = fit.leading[-1] if fit.leading and dimensions == 3 else 1
-            for use in slices:
-                piece = (place, use.index // depth)
+            for use, indices in by_combination(slices):
+                pieces = {(place, index // depth) for index in indices}
                 whole = any(pairing.mark.zero == "background" for pairing in use.clean)
                 if use.clean and use.noisy:
-                    paired.add(piece)
+                    paired |= pieces
                 for role, layers in (
                     (Role.CLEAN, use.clean),
                     (Role.NOISY, use.noisy),
                     (Role.TEST, use.test),
                 ):
                     for pairing in layers:
-                        found[role].add((pairing, contents.get(pairing, use.index).values))
+                        sets = contents.values(pairing, indices)
+                        found[role] |= {(pairing, labels) for labels in sets}
                     if layers and not (role is Role.NOISY and whole):
-                        numbers[role].add(piece)
+                        numbers[role] |= pieces
             if slices:
                 images[group[0].image.name] = _channels(group[0])
                 stacked = stacked or bool(fit.leading)
         classes = {
-            role: frozenset[int]().union(*(values.classes(labels, p) for p, labels in sets))
-            for role, sets in found.items()
+            role: frozenset[int]().union(*(values.classes(labels, p) for p, labels in pairs))
+            for role, pairs in found.items()
         }
         return cls(
             clean=len(numbers[Role.CLEAN]),

@@ -202,6 +202,10 @@ class Session:
         self._job = None
         self.history.clear()
 
+    def annotation_written(self, layer: Layer) -> None:
+        """Take note that the pixels of an annotation were changed by other ways than napari's."""
+        self._layer_changed(layer, None, "pixels")
+
     def _mark(self, title: str, marks: Mapping[Layer, Mark]) -> None:
         steps = [
             (weakref.ref(layer), before, mark)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.annotated import Contents
@@ -11,7 +11,7 @@ from napari_noisyseg.plugin.geometry import slice_count
 from napari_noisyseg.plugin.pairing import Pairing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Use:
     """What training makes of one slice of an image.
 
@@ -48,30 +48,68 @@ def uses(group: Sequence[Pairing], contents: Contents) -> Iterator[Use]:
     would teach the network so.
     """
     marked = [pairing for pairing in group if pairing.mark.is_marked]
-    for index in range(slice_count(group[0].full_fit) if marked else 0):
-        use = use_of(marked, contents, index)
+    roles = [counting_roles(pairing, contents) for pairing in marked]
+    # Few slices differ in who annotates them as what, so each such combination is made once.
+    known: dict[tuple[Role | None, ...], Use | None] = {}
+    for index, here in enumerate(zip(*roles, strict=True)):
+        if here not in known:
+            known[here] = _combined(marked, here)
+        use = known[here]
         if use is not None:
-            yield use
+            yield Use(index, use.clean, use.noisy, use.test)
+
+
+def by_combination(slices: Iterable[Use]) -> list[tuple[Use, list[int]]]:
+    """Return the slices that are used in the same way together; the first stands for them all."""
+    found: dict[tuple[tuple[Pairing, ...], ...], tuple[Use, list[int]]] = {}
+    for use in slices:
+        found.setdefault((use.clean, use.noisy, use.test), (use, []))[1].append(use.index)
+    return list(found.values())
+
+
+def all_roles(pairing: Pairing) -> list[Role | None]:
+    """Return the role that was said of every slice."""
+    roles = [pairing.mark.role] * slice_count(pairing.full_fit)
+    for index, role in pairing.mark.slices.items():
+        if index < len(roles):
+            roles[index] = role
+    return roles
+
+
+def counting_roles(pairing: Pairing, contents: Contents) -> list[Role | None]:
+    """Return the role of every slice; None where the annotation does not count."""
+    roles = all_roles(pairing)
+    wanted = [i for i, role in enumerate(roles) if role is not None and role is not Role.IGNORED]
+    painted = contents.painted(pairing, wanted)
+    counting: list[Role | None] = [None] * len(roles)
+    for index, number in zip(wanted, painted, strict=True):
+        if number or counts(pairing, contents, index):
+            counting[index] = roles[index]
+    return counting
+
+
+def _combined(group: Sequence[Pairing], roles: Sequence[Role | None]) -> Use | None:
+    """Return what training makes of a slice on which the annotations have these roles."""
+    clean, noisy, test = (
+        tuple(p for p, role in zip(group, roles, strict=True) if role is wanted)
+        for wanted in (Role.CLEAN, Role.NOISY, Role.TEST)
+    )
+    if test:
+        return Use(0, test=test)
+    return Use(0, clean, noisy) if clean or noisy else None
 
 
 def use_of(group: Sequence[Pairing], contents: Contents, index: int) -> Use | None:
     """Return what training makes of one slice; None: nothing."""
-    clean: tuple[Pairing, ...] = ()
-    noisy: tuple[Pairing, ...] = ()
-    test: tuple[Pairing, ...] = ()
-    for pairing in group:
-        role = pairing.mark.role_of(index)
-        if role is None or role is Role.IGNORED or not counts(pairing, contents, index):
-            continue
-        if role is Role.CLEAN:
-            clean += (pairing,)
-        elif role is Role.NOISY:
-            noisy += (pairing,)
-        else:
-            test += (pairing,)
-    if test:
-        return Use(index, test=test)
-    return Use(index, clean, noisy) if clean or noisy else None
+    roles = [
+        role
+        if (role := pairing.mark.role_of(index)) not in (None, Role.IGNORED)
+        and counts(pairing, contents, index)
+        else None
+        for pairing in group
+    ]
+    use = _combined(group, roles)
+    return None if use is None else replace(use, index=index)
 
 
 def counts(pairing: Pairing, contents: Contents, index: int) -> bool:
