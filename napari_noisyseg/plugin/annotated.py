@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noisyseg.plugin.geometry import Fit, label_shape, slice_count, step_of
+from napari_noisyseg.plugin.geometry import Fit, slice_count, step_of
+from napari_noisyseg.plugin.layer_axes import label_shape
 from napari_noisyseg.plugin.shapes_raster import ShapesOnImage, slice_of_shapes
 
 if TYPE_CHECKING:

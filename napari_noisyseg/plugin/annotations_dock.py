@@ -17,14 +17,15 @@ from napari_noisyseg.plugin.annotations_form import AnnotationsForm
 from napari_noisyseg.plugin.data_set import ask_and_save
 from napari_noisyseg.plugin.dock_keys import DockKey, DockKeys
 from napari_noisyseg.plugin.geometry import point_of, shown_index
-from napari_noisyseg.plugin.marks import Zero, slice_names
+from napari_noisyseg.plugin.mark_buttons import ROLES
+from napari_noisyseg.plugin.marks import LETTERS, Zero, slice_names
 from napari_noisyseg.plugin.new_annotation import new_annotation
 from napari_noisyseg.plugin.next_step import next_step
 from napari_noisyseg.plugin.pairing import Pairing, images_of
 from napari_noisyseg.plugin.recovery import RecoveryBanner
 from napari_noisyseg.plugin.session import Session
+from napari_noisyseg.plugin.slice_codes import codes_of, tally_text
 from napari_noisyseg.plugin.slice_reading import SliceReading
-from napari_noisyseg.plugin.slice_strip import LETTERS, WORDS, codes_of
 from napari_noisyseg.plugin.slice_text import CanvasText, canvas_text, slice_sentence
 from napari_noisyseg.plugin.slice_uses import all_roles, counting_roles
 
@@ -84,15 +85,16 @@ class AnnotationsDock(QWidget):
         form.save_button.clicked.connect(self.save)
 
     def _make_keys(self) -> list[DockKey]:
+        marking = [
+            DockKey(f"{modifier}-{LETTERS[role]}", role.value, mark, group, (role,))
+            for modifier, group, mark in (
+                ("Shift", "slice", self.mark_slice),
+                ("Ctrl-Alt", "layer", self.mark_layer),
+            )
+            for role in ROLES
+        ]
         return [
-            DockKey("Shift-C", "clean", self._slice_clean, "slice"),
-            DockKey("Shift-N", "noisy", self._slice_noisy, "slice"),
-            DockKey("Shift-T", "test", self._slice_test, "slice"),
-            DockKey("Shift-I", "ignored", self._slice_ignored, "slice"),
-            DockKey("Ctrl-Alt-C", "clean", self._layer_clean, "layer"),
-            DockKey("Ctrl-Alt-N", "noisy", self._layer_noisy, "layer"),
-            DockKey("Ctrl-Alt-T", "test", self._layer_test, "layer"),
-            DockKey("Ctrl-Alt-I", "ignored", self._layer_ignored, "layer"),
+            *marking,
             DockKey("Shift-U", "next unmarked slice", self.go_to_unmarked),
             DockKey("Alt-Z", "undo", self.undo),
             DockKey("Alt-Shift-Z", "redo", self.redo),
@@ -298,10 +300,7 @@ class AnnotationsDock(QWidget):
         codes = codes_of(roles, counting)
         names = slice_names(pairing.image)
         self.form.strip.set_codes(codes, lambda index: names[index] if index < len(names) else "")
-        numbers = [(int((codes == code).sum()), code) for code in (1, 2, 3, 4, 5, 0)]
-        self.form.tally.setText(
-            "     ".join(f"{LETTERS[code]} {WORDS[code]}: {n}" for n, code in numbers if n)
-        )
+        self.form.tally.setText(tally_text(codes))
 
     def _show_slice(self, *_: Any) -> None:
         """Show what belongs to the slice in view; quick, for it follows the slider."""
@@ -336,27 +335,3 @@ class AnnotationsDock(QWidget):
             button.setAccessibleName(f"{name} {title}".strip())
             tip = f"{name}: {title}" if title else f"Nothing to {name.lower()}."
             button.setToolTip(escape(tip))
-
-    def _slice_clean(self) -> None:
-        self.mark_slice(Role.CLEAN)
-
-    def _slice_noisy(self) -> None:
-        self.mark_slice(Role.NOISY)
-
-    def _slice_test(self) -> None:
-        self.mark_slice(Role.TEST)
-
-    def _slice_ignored(self) -> None:
-        self.mark_slice(Role.IGNORED)
-
-    def _layer_clean(self) -> None:
-        self.mark_layer(Role.CLEAN)
-
-    def _layer_noisy(self) -> None:
-        self.mark_layer(Role.NOISY)
-
-    def _layer_test(self) -> None:
-        self.mark_layer(Role.TEST)
-
-    def _layer_ignored(self) -> None:
-        self.mark_layer(Role.IGNORED)

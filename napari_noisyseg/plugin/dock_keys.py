@@ -28,12 +28,15 @@ class DockKey:
         Bound method that is called; it is held weakly.
     group
         What it acts on; keys of one group are listed in one line.
+    arguments
+        What the method is called with.
     """
 
     key: str
     meaning: str
-    act: Callable[[], object]
+    act: Callable[..., object]
     group: str = ""
+    arguments: tuple[object, ...] = ()
 
     @property
     def text(self) -> str:
@@ -89,7 +92,7 @@ class DockKeys:
             binding = KeyBinding.from_str(_plus(key.key))
             if binding in self._bound or self._is_taken(binding):
                 continue
-            action = _weakly(key.act)
+            action = _weakly(key)
             self._viewer.bind_key(binding, action)
             self._bound[binding] = action
 
@@ -110,12 +113,12 @@ def _plus(key: str) -> str:
     return key.replace("-", "+")
 
 
-def _weakly(method: Callable[[], object]) -> Callable[[object], None]:
-    weak = WeakMethod(method)
+def _weakly(key: DockKey) -> Callable[[object], None]:
+    weak, arguments = WeakMethod(key.act), key.arguments
 
     def act(viewer: object) -> None:
         there = weak()
         if there is not None:
-            there()
+            there(*arguments)
 
     return act

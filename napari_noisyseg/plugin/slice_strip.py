@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import escape
 
 import numpy as np
@@ -11,20 +11,16 @@ from qtpy.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal  # type: ignore
 from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from qtpy.QtWidgets import QAbstractScrollArea, QSizePolicy, QToolTip, QWidget
 
-from napari_noisyseg.annotation.roles import Role
-
-UNMARKED, CLEAN, NOISY, TEST, IGNORED, EMPTY = range(6)
-"""What a cell of the strip shows; EMPTY: marked, but nothing is annotated there."""
-
-CODES = {
-    None: UNMARKED,
-    Role.CLEAN: CLEAN,
-    Role.NOISY: NOISY,
-    Role.TEST: TEST,
-    Role.IGNORED: IGNORED,
-}
-LETTERS = "·CNTI–"
-WORDS = ("not marked", "clean", "noisy", "test", "ignored", "empty, left out")
+from napari_noisyseg.plugin.slice_codes import (
+    CLEAN,
+    EMPTY,
+    IGNORED,
+    LETTERS,
+    NOISY,
+    TEST,
+    UNMARKED,
+    WORDS,
+)
 
 _CELL = QSize(16, 18)
 _MOST_ROWS = 8
@@ -313,14 +309,3 @@ class SliceStrip(QAbstractScrollArea):
         name = self._names(index)
         named = f" ({escape(name)})" if name else ""
         return f"Slice {index}{named}: {WORDS[self._codes[index]]}"
-
-
-def codes_of(roles: Sequence[Role | None], counting: Sequence[bool]) -> NDArray[np.uint8]:
-    """Return what the strip shows for these roles, and for slices that count or do not."""
-    return np.array(
-        [
-            EMPTY if role not in (None, Role.IGNORED) and not counts else CODES[role]
-            for role, counts in zip(roles, counting, strict=True)
-        ],
-        np.uint8,
-    )
