@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_noisyseg.annotation.arrays import Arrays, as_labels
+from napari_noisyseg.annotation.arrays import Arrays, as_labels, one_by_one
 from napari_noisyseg.annotation.classes import Classes, present_values
 from napari_noisyseg.annotation.examples import Labels
 from napari_noisyseg.annotation.images import read_image, read_mask, read_raster
@@ -34,11 +34,11 @@ def evaluate(
     Parameters
     ----------
     predictions
-        As many as masks: each bool or whole numbers (H, W), the class values; or probabilities,
-        float (H, W) of the object, or (classes, H, W). Lists, or one array with the pictures along
-        its first axis.
+        As many as masks: each bool or whole numbers in the mask's shape, the class values; or
+        probabilities, float in that shape, of the object, or with the classes in front. Lists, one
+        array with the pictures along its first axis, or one prediction alone.
     masks
-        Each (H, W), bool or whole numbers.
+        Each (H, W), or (D, H, W) for a stack, which is measured page by page; bool or whole numbers.
     threshold
         Probability from which a pixel is the object, 0 to 1.
     ignore_value
@@ -53,8 +53,11 @@ def evaluate(
     Raises
     ------
     UserError
-        If numbers, sizes or class values differ.
+        If numbers, sizes or class values differ, or there is nothing to measure.
     """
+    predictions, masks = one_by_one(predictions, masks, "predictions", "masks")
+    if not len(masks) and not len(predictions):
+        raise UserError("there are no predictions and no masks: give at least one of each")
     if len(predictions) != len(masks):
         raise UserError(
             f"{len(predictions)} predictions but {len(masks)} masks: give one mask per prediction"
@@ -218,14 +221,15 @@ def _chances_or_labels(
     prediction: ArrayLike, truth: Labels, where: str
 ) -> tuple[Probabilities | None, Labels | None]:
     array = np.asarray(prediction)
-    if array.shape[-2:] != truth.shape[1:] or array.ndim not in (2, 3):
+    size = truth.shape if len(truth) > 1 else truth.shape[1:]
+    if array.shape[-len(size) :] != size or array.ndim > len(size) + 1:
         raise UserError(
-            f"{where} has shape {array.shape} but its mask {truth.shape[1:]}: they have the same "
-            f"height and width"
+            f"{where} has shape {array.shape} but its mask {size}: they have the same height and "
+            f"width, and pages if there are any"
         )
     if array.dtype.kind == "f":
-        chances = array[None] if array.ndim == 3 else array[None, None]
-        return _checked_chances(chances, where), None
+        by_class = array.reshape(-1, *truth.shape)
+        return _checked_chances(by_class.swapaxes(0, 1), where), None
     return None, as_labels(array, where)
 
 
@@ -239,10 +243,14 @@ def _read_prediction(
         return _checked_chances(chances, str(path)), None
     labels = read_mask(path, reader=lambda _: raster)
     if labels.shape != truth.shape:
-        sizes = [f"{part.shape[2]} x {part.shape[1]}" for part in (labels, truth)]
+        sizes = [
+            f"{part.shape[2]} x {part.shape[1]} pixels"
+            + (f" x {len(part)} pages" if len(labels) != len(truth) else "")
+            for part in (labels, truth)
+        ]
         raise UserError(
-            f"'{shown(path.name)}' is {sizes[0]} pixels but its mask '{shown(mask)}' is {sizes[1]}: "
-            f"give masks of the predictions' own size"
+            f"'{shown(path.name)}' is {sizes[0]} but its mask '{shown(mask)}' is {sizes[1]}: give "
+            f"masks of the predictions' own size"
         )
     return None, labels
 

@@ -94,9 +94,9 @@ def train(
     config
         All settings; or give single ones by name (``epochs=20``).
     noisy, clean, test
-        Images and masks as arrays: images each (H, W), (H, W, channels) or (channels, H, W), masks
-        each (H, W), bool or whole numbers; lists, or one array each with the pictures along its
-        first axis.
+        Images and masks as arrays: masks each (H, W), or (D, H, W) for a stack, bool or whole
+        numbers; images the same, with channels first, last or none; lists, one array each with the
+        pictures along its first axis, or one image and its mask.
     out
         Run folder to make: configuration, log, checkpoints, weight maps, measures. Without it
         everything stays in memory.

@@ -85,7 +85,7 @@ def predict(
     array = np.asarray(images)
     axes = trained.card.dimensions
     several = array.ndim > axes + 1 or (
-        array.ndim == axes + 1 and trained.card.channels == 1 and array.shape[-1] != 1
+        array.ndim == axes + 1 and trained.card.channels == 1 and array.shape[-1] > 4
     )
     if not several:
         return _one(trained, array, "the image")

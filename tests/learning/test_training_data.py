@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_noisyseg import Training, predict, train
+from napari_noisyseg import Training, evaluate, predict, train
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.learning.events import Finished, Notice, Started
@@ -236,3 +236,18 @@ def test_data_that_do_not_fit_in_memory_are_streamed_and_give_the_same_result() 
         reads.append(len(read))
     assert np.array_equal(maps[0], maps[1])
     assert reads[0] > reads[1]
+
+
+def test_volumes_may_be_arrays_from_training_to_measuring() -> None:
+    rng = np.random.default_rng(0)
+    masks = np.zeros((3, 10, 16, 20), bool)
+    masks[:, 3:7, 4:12, 5:15] = True
+    volumes = [mask + rng.normal(0, 0.2, mask.shape) for mask in masks]
+    training = train(
+        noisy=(volumes, masks), clean=(volumes[:2], masks[:2]), **(QUICK | {"dimensions": 3})
+    )
+    chances = predict(training, volumes)
+    assert [chance.shape for chance in chances] == [(10, 16, 20)] * 3
+    assert training.result.maps is not None
+    assert training.result.maps.read(0).shape == (10, 16, 20)
+    assert evaluate(chances, masks).summary()["dice"]["count"] == 30

@@ -165,3 +165,8 @@ def test_a_checkpoint_is_no_model(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "checkpoint.pt", {"kind": "checkpoint", "step": 3})
     with pytest.raises(UserError, match=r"checkpoint.pt"):
         load_model(tmp_path / "checkpoint.pt")
+
+
+def test_a_colour_picture_is_not_taken_for_rows_of_a_grey_model() -> None:
+    with pytest.raises(UserError, match="does not fit a model of 1 channel"):
+        predict(model_of(), noise(20, 30, 3))
