@@ -230,7 +230,9 @@ def _resumed_config(
     chosen = asked.model_fields_set - {"data"} - free
     for name in sorted(chosen):
         old, new = getattr(stored, name), getattr(asked, name)
-        if old != new and not (name == "sampling" and new == "auto"):
+        # Automatic sampling was settled at the start of the run, and the crops cut to the images.
+        settled = name == "sampling" or (name == "crop" and new > old)
+        if old != new and not (asked.sampling == "auto" and settled):
             was, asked_for = ("unset" if value is None else repr(value) for value in (old, new))
             raise UserError(
                 f"setting '{name}' is {was} in the run '{shown(out)}' but {asked_for} here: a resumed "

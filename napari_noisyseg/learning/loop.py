@@ -35,7 +35,7 @@ from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow, checked_rows
 from napari_noisyseg.learning.validation import clean_dice, measure_examples, split_validation
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.devices import choose_device, describe_device
-from napari_noisyseg.model.preparation import choose_sampling
+from napari_noisyseg.model.preparation import choose_sampling, largest_crop
 from napari_noisyseg.model.runs import RunFolder
 from napari_noisyseg.model.settings import settings_toml
 from napari_noisyseg.model.trained import ModelCard, TrainedModel
@@ -331,7 +331,12 @@ def _with_sampling(config: TrainingConfig, dataset: DataSet) -> TrainingConfig:
         return config
     sides = sorted(max(facts.shape[1:]) for facts in dataset.facts.values())
     choice = choose_sampling(dataset.object_sizes, sides[len(sides) // 2], config.size)
-    return config.model_copy(update={"sampling": choice})
+    crop = config.crop
+    if choice == "crop":
+        axes = slice(None) if config.dimensions == 3 else slice(1, None)
+        longest = max(max(facts.shape[axes]) for facts in dataset.facts.values())
+        crop = min(crop, largest_crop(longest))
+    return config.model_copy(update={"sampling": choice, "crop": crop})
 
 
 def _card(config: TrainingConfig, dataset: DataSet, trained_on: Sequence[Example]) -> ModelCard:

@@ -201,6 +201,21 @@ def test_how_images_are_cut_is_settled_by_the_objects_size(diameter: int, choice
     settings = {"sampling": "auto", "size": 32, "crop": 32, "epochs": 1, "shortest_epoch": 1}
     _, summary, _, _ = run([made(Role.NOISY, 0), made(Role.CLEAN, 1)], **settings)
     assert summary.endswith("32 px crops" if choice == "crop" else "32 px images")
+    # Left alone, crops are no larger than the largest image.
+    _, summary, _, _ = run([made(Role.NOISY, 0), made(Role.CLEAN, 1)], **(settings | {"crop": 256}))
+    assert summary.endswith("160 px crops" if choice == "crop" else "32 px images")
+
+
+def test_crops_of_volumes_are_cut_to_the_longest_of_three_sides() -> None:
+    labels = np.zeros((20, 18, 40), np.int32)
+    labels[8:10, 8:10, 8:10] = 1
+    pixels = np.random.default_rng(0).random((20, 1, 18, 40)).astype(np.float32)
+    examples = [
+        Example("x", role, lambda s=shift: pixels + s, lambda: labels)
+        for shift, role in enumerate((Role.NOISY, Role.CLEAN))
+    ]
+    settings = {"dimensions": 3, "sampling": "auto", "shortest_epoch": 1}
+    assert run(examples, **settings)[1].endswith("48 px crops")
 
 
 def test_statistics_for_the_normalisation_come_from_the_training_images_only() -> None:

@@ -308,3 +308,17 @@ def test_a_notebook_may_use_the_same_folders(lab: Any) -> None:
     assert visible(lab.path / "run") == RUN_FILES
     chances = napari_noisyseg.predict(lab.path / "run", [lab.picture(1), lab.picture(2, 30, 40)])
     assert [one.shape for one in chances] == [(24, 24), (30, 40)]
+
+
+def test_the_same_command_resumes_crops_that_were_cut_to_the_images(lab: Any) -> None:
+    data = lab.data()
+    for mask in [*data.glob("*_gt/*.png")]:
+        speck = np.zeros((24, 24), np.uint8)
+        speck[10:13, 10:13] = 255
+        lab.save(mask, speck)
+    words = ("--set", "sampling=auto", "--set", "crop=64", "--set", "size=16", "--set", "width=4")
+    words += ("--epochs", "1", "--set", "shortest_epoch=1", "--device", "cpu")
+    answer = lab.cli("train", data, "--out", "run", *words)
+    assert "32 px crops" in answer.out
+    lab.cli("train", data, "--out", "run", "--resume", *words)
+    assert "crop" in lab.refuse("train", data, "--out", "run", "--resume", "--crop", "16")
