@@ -20,7 +20,7 @@ TINT = 0.2
 LEGENDS: dict[tuple[str, str], str] = {
     ("weights", "doubt"): "Weights, 0 to 1: orange is doubted, clear is believed.",
     ("weights", "map"): "Weights: dark is doubted (0), bright is believed (1).",
-    ("probability", "doubt"): "Probability: the blue line runs where it is 0.5.",
+    ("probability", "doubt"): "Probability: the blue line runs where it is 0.5, blue is above.",
     ("probability", "map"): "Probability: dark is surely not (0), bright is surely (1).",
     ("prediction", "doubt"): "Prediction: the likeliest class of every pixel.",
     ("prediction", "map"): "Prediction: the likeliest class of every pixel.",

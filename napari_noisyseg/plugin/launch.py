@@ -57,6 +57,11 @@ def start_training(
     preferences = read_preferences()
     if out is None:
         out = preferences.new_run()
+    if resume and config.ignore_value != plan.ignore_value:
+        raise UserError(
+            f"{shown(out)} was trained on other annotations than those marked now: mark the same "
+            f"ones, or start a new training."
+        )
     config = config.model_copy(update={"ignore_value": plan.ignore_value})
     overlays = Overlays.of(session)
     overlays.watch.interval = preferences.refresh_interval
@@ -82,7 +87,7 @@ def _tell_session(session: Session, job: Job, sources: RunSources) -> None:
         known, one = session_there(), job_there()
         if known is None or one is None or known.job is not one or known.model_path == one.out:
             return
-        if (one.curves.epochs or one.state is JobState.FINISHED) and one.has_model:
+        if (one.curves.epochs or one.is_over) and one.has_model:
             known.model_path = one.out
 
     def on_state(state: str) -> None:

@@ -54,7 +54,7 @@ class LossPlot(QWidget):
         self._losses = self._add_plot("loss", 0)
         self._measures = self._add_plot("Dice, trust", 1)
         self._measures.setLabel("bottom", "step")
-        self._measures.setYRange(0, 1, padding=0.03)
+        self._measures.setYRange(0, 1, padding=0.12)
         self._measures.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self._measures.setXLink(self._losses)
         self._losses.getAxis("bottom").setStyle(showValues=False)

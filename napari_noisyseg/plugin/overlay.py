@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import tempfile
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noisyseg.plugin.array_room import room_for
 from napari_noisyseg.plugin.colours import (
     LEGENDS,
     View,
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 OverlayKind = Literal["weights", "probability", "prediction"]
 KINDS: tuple[OverlayKind, ...] = ("weights", "probability", "prediction")
-
-LARGEST_IN_MEMORY = 1 << 30
-"""Bytes of an overlay from which it lies in a temporary file."""
 
 
 class Overlay:
@@ -266,14 +263,6 @@ class Overlay:
         if layer is not None and layer.name == self._given_name:
             layer.name = self.name
             self._given_name = layer.name
-
-
-def room_for(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return an array that is not filled: in memory, a large one in a temporary file."""
-    if int(np.prod(shape)) * dtype.itemsize < LARGEST_IN_MEMORY:
-        return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:  # the map keeps it until nobody needs it
-        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 def _interpolation(kind: str, view: View) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -81,6 +82,11 @@ class SettingsForm(QWidget):
         )
         column.addWidget(self.advanced)
 
+        order: list[QWidget] = [*self.presets.values(), self.settings["method"].widget]
+        order += [self.device_box, *(self.settings[name].widget for name in IN_VIEW[1:])]
+        order += [self.advanced.button, *(self.settings[name].widget for name in folded)]
+        for before, after in pairwise(order):
+            self.setTabOrder(before, after)
         for setting in self.settings.values():
             setting.changed.connect(self._on_changed)
         self.device_box.changed.connect(self._on_changed)

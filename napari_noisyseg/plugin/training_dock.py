@@ -145,9 +145,7 @@ class TrainingDock(QWidget):
         if self._job is not None and self._job.is_running:
             raise UserError("A training is running already: stop it before you start another.")
         side = config.crop if config.sampling == "crop" else config.size
-        plan = self.session.plan(
-            dimensions=config.dimensions, method=config.method, size=None if run else side
-        )
+        plan = self.session.plan(dimensions=config.dimensions, method=config.method, size=side)
         start_training(self.session, plan, config, run, resume=resume)
 
     def _take_job(self) -> None:
@@ -245,7 +243,7 @@ class TrainingDock(QWidget):
         form.pause.setEnabled(running and not stopping)
         form.pause.setText("Go on" if paused and running else "Pause")
         form.bar.setVisible(running)
-        form.plot.setVisible(job is not None)
+        form.plot.setVisible(job is not None and (running or bool(job.curves.losses)))
         if job is not None:
             self._show_progress(job.progress)
 

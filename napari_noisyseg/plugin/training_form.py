@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -144,9 +146,22 @@ class TrainingForm(QWidget):
         outside.addWidget(ColumnScroll(inside))
 
 
+class Sentence(QLabel):
+    """A label of several lines; words that are too long for one may be broken."""
+
+    def setText(self, text: str | None) -> None:
+        """Show a sentence."""
+        # Zero-width spaces, at which Qt breaks lines.
+        super().setText(re.sub(r"(\S{24})(?=\S)", "\\1\u200b", text or ""))
+
+    def text(self) -> str:
+        """Return the sentence."""
+        return super().text().replace("\u200b", "")
+
+
 def text_label(name: str) -> QLabel:
     """Make a label of several lines, in which layer names are plain text."""
-    label = QLabel()
+    label = Sentence()
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
     label.setAccessibleName(name)

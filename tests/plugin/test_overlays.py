@@ -9,7 +9,6 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin import overlay as overlay_module
 from napari_noisyseg.plugin import overlay_set
 from napari_noisyseg.plugin.overlays import Overlays
 from napari_noisyseg.plugin.previews import Preview, PreviewKey
@@ -105,14 +104,6 @@ def test_overlays_appear_where_the_image_is_and_nothing_else_moves(window, qtbot
         assert np.isnan(layer.data[0]).all()
     assert (viewer.layers["weights: chest"].data[1] == np.float32(0.25)).all()
     assert viewer.layers["weights: chest"].colorbar.visible
-
-
-def test_doubt_shows_and_trust_and_what_is_not_known_are_invisible(viewer, overlays, qtbot):
-    begin(overlays, viewer)
-    show(qtbot, overlays, weights(1))
-    colours = viewer.layers["weights: chest"].colormap.map(np.array([0, 0.5, 1, np.nan]))
-    assert colours[0, 3] > 0.7 > colours[1, 3] > 0
-    assert colours[2, 3] == colours[3, 3] == 0
 
 
 def test_the_outline_is_a_line_at_the_threshold(viewer, overlays, qtbot):
@@ -361,14 +352,28 @@ def test_many_images_get_overlays_up_to_a_limit(viewer, overlays, qtbot, monkeyp
     assert "weights: chest" not in names(viewer)
 
 
-def test_large_overlays_lie_in_a_temporary_file(viewer, overlays, qtbot, monkeypatch):
-    monkeypatch.setattr(overlay_module, "LARGEST_IN_MEMORY", 1000)
-    begin(overlays, viewer)
-    show(qtbot, overlays, weights(1))
-    data = viewer.layers["weights: chest"].data
-    assert isinstance(data, np.memmap)
-    assert (data[1] == np.float32(0.25)).all()
+def test_the_slices_of_a_volume_are_written_together(viewer, overlays, qtbot):
+    images = np.zeros((2, SLICES, SIDE, SIDE), np.uint8)
+    labels = np.zeros_like(images)
+    labels[:, 1:3, 4:12, 5:15] = 1
+    viewer.layers.clear()
+    viewer.add_image(images, name="volumes")
+    crowd = viewer.add_labels(labels, name="crowd")
+    session = Session.of(viewer)
+    session.set_role(crowd, Role.NOISY, range(SLICES))
+    session.set_role(crowd, Role.CLEAN, range(SLICES, 2 * SLICES))
+    plan = session.plan(dimensions=3)
+    overlays.begin(plan, lambda: None, lambda: None)()
+    viewer.dims.set_current_step(0, 1)
+    viewer.dims.set_current_step(1, 2)
+    assert overlays.watch.current == {"volumes": SLICES}  # the volume, by its first slice
+    values = np.arange(SLICES, dtype=np.float32)[:, None, None, None] / 10
+    pages = np.broadcast_to(values, (SLICES, 1, SIDE, SIDE))
+    show(qtbot, overlays, Preview(PreviewKey("probability", "volumes", "", SLICES), pages))
+    data = viewer.layers["probability: volumes"].data
+    assert data.shape == images.shape
     assert np.isnan(data[0]).all()
+    assert data[1, :, 0, 0].tolist() == pytest.approx([0, 0.1, 0.2, 0.3])
 
 
 def test_the_tooltip_says_what_the_colours_mean_and_names_are_plain_text(viewer, overlays, qtbot):

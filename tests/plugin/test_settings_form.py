@@ -128,6 +128,23 @@ def test_the_wheel_over_a_setting_scrolls_the_dock_instead_of_changing_it(form, 
     assert epochs.value() == 30
 
 
+def test_the_tab_key_goes_from_top_to_bottom(form, qtbot):
+    form.advanced.set_open(True)
+    form.show()
+    qtbot.waitExposed(form)
+    controls = [*form.presets.values(), form.device_box, form.advanced.button]
+    controls += [setting.widget for setting in form.settings.values()]
+    reached, widget = [], form.presets["quick"]
+    while widget not in reached:
+        reached.append(widget)
+        widget = widget.nextInFocusChain()
+        while widget not in controls:
+            widget = widget.nextInFocusChain()
+    assert set(reached) == set(controls)
+    heights = [w.mapTo(form, w.rect().center()).y() for w in reached if w.isVisible()]
+    assert heights == sorted(heights)
+
+
 def test_words_of_a_setting_are_explained_by_its_description():
     assert meanings_of(FIELDS["method"])["plain"] == "noisy annotations only"
     assert meanings_of(FIELDS["size"]) == {}
