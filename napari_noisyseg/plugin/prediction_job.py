@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from napari_noisyseg.annotation.examples import Pixels
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
+from napari_noisyseg.plugin.array_room import room_for
 from napari_noisyseg.plugin.control import Control
 from napari_noisyseg.plugin.geometry import Fit, read_slice
 from napari_noisyseg.plugin.instances import Choices, labels_of
-from napari_noisyseg.plugin.overlay import room_for
 from napari_noisyseg.plugin.prediction_target import Target, count_of
 from napari_noisyseg.plugin.task import Cancelled, Step, Work
 from napari_noisyseg.plugin.torch_loading import load_torch
