@@ -157,9 +157,9 @@ class AnnotationsTable(QTableWidget):
             self.image_chosen.emit(self._infos[row].layer, image)
 
     def _fit_role(self) -> None:
-        """Give the roles the width they need, up to a quarter of the table's."""
+        """Give the roles the width they need, up to a fifth of the table's."""
         needed = max(self.sizeHintForColumn(ROLE), self.horizontalHeader().sectionSizeHint(ROLE))
-        self.setColumnWidth(ROLE, min(needed + 4, self.viewport().width() // 4))
+        self.setColumnWidth(ROLE, min(needed + 4, self.viewport().width() // 5))
 
     def _show_cell(self, row: int, column: int, text: str, tip: str) -> None:
         item = self.item(row, column)

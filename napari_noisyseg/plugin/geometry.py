@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -175,12 +176,10 @@ def guess_image(annotation_layer: Labels | Shapes, image_layers: Sequence[Image]
     image_layers
         Images, likelier ones last where names tell nothing.
     """
-    fitting = [image for image in image_layers if _fits(annotation_layer, image)]
-    if not fitting:
-        return None
-    scores = [_likeness(annotation_layer.name, image.name) for image in fitting]
-    best = max(scores)
-    return [image for image, score in zip(fitting, scores, strict=True) if score == best][-1]
+    # The likeliest first, so that seldom more than one has to be tried.
+    order = list(reversed(image_layers))
+    order.sort(key=lambda image: -_likeness(annotation_layer.name, image.name))
+    return next((image for image in order if _fits(annotation_layer, image)), None)
 
 
 def _fits(annotation: Labels | Shapes, image: Image) -> bool:
@@ -193,11 +192,17 @@ def _fits(annotation: Labels | Shapes, image: Image) -> bool:
 
 def _likeness(annotation: str, image: str) -> int:
     """How much two names have in common: the whole of the image's name, or words of it."""
-    here, there = annotation.casefold(), image.casefold()
+    here, words = _words(annotation)
+    there, others = _words(image)
     if there and there in here:
         return 1000 + len(there)
-    words, others = (set(re.split(r"[\W_]+", name)) - {""} for name in (here, there))
-    return sum(len(word) for word in words & others)
+    return sum(map(len, words & others))
+
+
+@lru_cache(maxsize=4096)
+def _words(name: str) -> tuple[str, frozenset[str]]:
+    plain = name.casefold()
+    return plain, frozenset(re.split(r"[\W_]+", plain)) - {""}
 
 
 def read_slice(data: Any, fit: Fit, index: int) -> Pixels:

@@ -57,7 +57,7 @@ def make_outline(
 ) -> Outline:
     """Outline the plan of the layers that are marked; the arguments are those of `make_plan`."""
     layers, contents = layers_and_contents(session_or_layers, contents)
-    used = used_slices(pairings_of(layers, size), contents)
+    used = used_slices(pairings_of(session_or_layers, size), contents)
     values = choose_values(used, contents, dimensions)
     counts = Counts.of(used, dimensions, values, contents)
     problem = problem_of(counts, layers, method)
@@ -75,9 +75,19 @@ def layers_and_contents(
     return session_or_layers, Contents() if contents is None else contents
 
 
-def pairings_of(layers: Sequence[Layer], size: int | None = None) -> list[Pairing]:
+def pairings_of(
+    session_or_layers: Session | Sequence[Layer], size: int | None = None
+) -> list[Pairing]:
     """Return the annotations that have an image."""
-    return [pairing for pairing in pair_layers(layers, size) if isinstance(pairing, Pairing)]
+    from napari_noisyseg.plugin.session import Session
+
+    if not isinstance(session_or_layers, Session):
+        found = pair_layers(session_or_layers, size)
+    elif size is None:
+        found = session_or_layers.pairings()
+    else:
+        found = pair_layers(session_or_layers.layers, size)
+    return [pairing for pairing in found if isinstance(pairing, Pairing)]
 
 
 def used_slices(

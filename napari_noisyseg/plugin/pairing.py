@@ -99,19 +99,20 @@ def pair_layers(layers: Sequence[Layer], size: int | None = None) -> list[Pairin
         One element per annotation layer, in the order of the layers.
     """
     images = images_of(layers)
-    order = list(layers)
-    return [_pair(layer, images, order, size) for layer in order if is_annotation(layer)]
+    places = {id(layer): place for place, layer in enumerate(layers)}
+    return [_pair(layer, images, places, size) for layer in layers if is_annotation(layer)]
 
 
 def _pair(
-    layer: Labels | Shapes, images: list[Image], order: list[Layer], size: int | None
+    layer: Labels | Shapes, images: list[Image], places: dict[int, int], size: int | None
 ) -> Pairing | Unpaired:
     mark = read_mark(layer)
     chosen = next((image for image in images if image.name == mark.image), None)
     if chosen is None:
         # The image below an annotation is the likeliest, the nearest of those first.
-        place = order.index(layer)
-        nearest = sorted(images, key=lambda i: (order.index(i) < place, -_gap(order, i, place)))
+        own = places[id(layer)]
+        far = {id(image): abs(places[id(image)] - own) for image in images}
+        nearest = sorted(images, key=lambda i: (places[id(i)] < own, -far[id(i)]))
         chosen = guess_image(layer, nearest)
     if chosen is None and not images:
         return Unpaired(layer, mark, None, f"'{shown(layer.name)}' has no image: open its image")
@@ -128,10 +129,6 @@ def _pair(
             sentence = f"no image has the size of '{shown(layer.name)}': open its image"
             return Unpaired(layer, mark, None, sentence)
         return Unpaired(layer, mark, chosen, str(error))
-
-
-def _gap(order: list[Layer], image: Image, place: int) -> int:
-    return abs(order.index(image) - place)
 
 
 def with_mark(pairing: Pairing, mark: Mark) -> Pairing:

@@ -17,8 +17,8 @@ from napari_noisyseg.plugin.annotation_info import AnnotationInfo, info_of
 from napari_noisyseg.plugin.history import CallChange, History
 from napari_noisyseg.plugin.layer_events import LayerWatch
 from napari_noisyseg.plugin.marks import Mark, Zero, read_mark, write_mark
-from napari_noisyseg.plugin.outline import Outline, checks, make_outline, pairings_of, used_slices
-from napari_noisyseg.plugin.pairing import Pairing, Unpaired, pair_layers
+from napari_noisyseg.plugin.outline import Outline, checks, make_outline, used_slices
+from napari_noisyseg.plugin.pairing import Pairing, Unpaired, pair_layers, with_mark
 from napari_noisyseg.plugin.plan import Plan, make_plan
 from napari_noisyseg.plugin.window_close import when_closed
 
@@ -58,6 +58,7 @@ class Session:
         self._model_path: Path | None = None
         self._closed = False
         self._outlines: dict[tuple[object, ...], Outline] = {}
+        self._pairs: list[Pairing | Unpaired] | None = None
         self._watch = LayerWatch(viewer.layers, self._layer_changed)
         self.history.changed.connect(self._tell)
 
@@ -108,7 +109,12 @@ class Session:
 
     def pairings(self) -> list[Pairing | Unpaired]:
         """Return every annotation layer with its image, or why it has none."""
-        return pair_layers(self.layers)
+        if self._pairs is None:
+            self._pairs = pair_layers(self.layers)
+        return list(self._pairs)
+
+    def _paired(self) -> list[Pairing]:
+        return [pairing for pairing in self.pairings() if isinstance(pairing, Pairing)]
 
     def annotations(self) -> list[AnnotationInfo]:
         """Return what the table of annotations shows; slices not read yet are not waited for."""
@@ -133,13 +139,13 @@ class Session:
         """Return the slices of annotations that have to be looked at, so that all else is quick."""
         return [
             (pairing, index)
-            for pairing in pairings_of(self.layers)
+            for pairing in self._paired()
             for index in self.contents.unread(pairing)
         ]
 
     def fingerprint(self) -> dict[str, str]:
         """Return what `Plan.fingerprint` of a plan made now would return, without copying labels."""
-        return checks(used_slices(pairings_of(self.layers), self.contents), self.contents)
+        return checks(used_slices(self._paired(), self.contents), self.contents)
 
     def edits_since(self, fingerprint: Mapping[str, str]) -> int:
         """Return how many annotations of slices are other than those of an earlier plan."""
@@ -199,7 +205,8 @@ class Session:
         if job is not None:
             job.stop()
             job.join(5)
-        self._job = None
+        self._job = self._pairs = None
+        self._outlines.clear()
         self.history.clear()
 
     def annotation_written(self, layer: Layer) -> None:
@@ -235,6 +242,10 @@ class Session:
         elif layer is not None and what == "renamed":
             self._follow_name(layer)
         self._outlines.clear()
+        if what == "marked" and layer is not None:
+            self._follow_mark(layer)
+        elif what not in ("shown", "pixels") or slices is None:
+            self._pairs = None
         self._tell()
 
     def _differs(self, layer: Layer, slices: Sequence[int] | None) -> bool:
@@ -247,6 +258,16 @@ class Session:
         before = self.contents.known(pairing, slices[0])
         self.contents.touch(layer, slices)
         return self.contents.get(pairing, slices[0]) != before
+
+    def _follow_mark(self, layer: Layer) -> None:
+        """Take over a layer's mark; with many layers, finding their images anew takes its time."""
+        mark = read_mark(layer)
+        for place, known in enumerate(self._pairs or ()):
+            same_image = known.layer is layer and known.mark.image == mark.image
+            if same_image and isinstance(known, Pairing) and self._pairs is not None:
+                self._pairs[place] = with_mark(known, mark)
+                return
+        self._pairs = None
 
     def _follow_name(self, image: Layer) -> None:
         """Let the annotations that were given to an image by hand stay with it under a new name."""

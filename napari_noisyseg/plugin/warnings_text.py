@@ -60,6 +60,11 @@ def _lies_elsewhere(pairing: Pairing) -> str:
     layer, image = pairing.layer, pairing.image
     if isinstance(layer, Shapes) or layer.ndim != image.ndim:
         return ""
+    # By far the quicker way to tell, and enough for nearly all layers.
+    alike = ("scale", "translate", "rotate", "shear")
+    equal = [np.array_equal(getattr(layer, name), getattr(image, name)) for name in alike]
+    if all(equal) and np.array_equal(layer.affine.affine_matrix, image.affine.affine_matrix):
+        return ""
     ours, theirs = (_corners(one) for one in (layer, image))
     if np.allclose(ours, theirs, rtol=1e-3, atol=1e-6):
         return ""

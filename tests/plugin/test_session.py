@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Layer
+from napari.layers import Image, Labels, Layer
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.marks import Mark, read_mark
@@ -308,3 +308,23 @@ def test_closing_the_window_closes_the_session(make_napari_viewer):
     session.job = job
     viewer.window._qt_window.close()
     assert job.asked == ["stop", 5]
+
+
+def test_many_single_images_are_paired_at_once_and_marks_do_not_pair_them_anew():
+    viewer = ViewerModel()
+    for case in range(30):
+        viewer.layers.append(Image(np.zeros((8, 8)), name=f"case{case:02d}"))
+    for case in range(30):
+        viewer.layers.append(Labels(np.eye(8, dtype=np.uint8), name=f"case{case:02d} mask"))
+    session = Session.of(viewer)
+    masks = viewer.layers[30:]
+    before = {pairing.layer: pairing for pairing in session.pairings()}
+    session.set_role(masks[0], Role.CLEAN)
+    after = {pairing.layer: pairing for pairing in session.pairings()}
+    assert [layer for layer in before if after[layer] is not before[layer]] == [masks[0]]
+    assert after[masks[0]].mark.role is Role.CLEAN
+    assert all(layer.name.startswith(pairing.image.name) for layer, pairing in after.items())
+    session.set_role(masks[1:], Role.NOISY)
+    assert session.outline().sentence == "1 clean and 29 noisy images, 2 classes"
+    session.set_image(masks[0], viewer.layers["case07"])
+    assert session.pairings()[0].image.name == "case07"
