@@ -65,7 +65,7 @@ def coin_tiles(rng: np.random.Generator, side: int = WINDOW) -> list[Tile]:
     ]
     # Every other one of the shuffled coins is a polygon, so that both kinds are in every part.
     return [
-        _tile(layers, centres[index], 2 + position % 2, side)
+        _tile(layers, centres[index], 3 - position % 2, side)
         for position, index in enumerate(rng.permutation(COINS))
     ]
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 
+_BLUE = 0.9
+"""Seed of napari's colours of labels that makes label 1 as blue as the outline of a probability."""
+
+
 class PredictionResult:
     """The layers of one model's predictions of one image.
 
@@ -103,7 +107,7 @@ class PredictionResult:
         for overlay in self._overlays:
             if overlay.layer is None and not overlay.deleted:
                 overlay.show(viewer, "map", visible=self.visible and overlay is self._prediction)
-                self._explain(overlay)
+                self._dress(overlay)
             else:
                 overlay.refresh(viewer.dims.point, written, viewer.dims.ndisplay == 3)
 
@@ -153,10 +157,14 @@ class PredictionResult:
         if overlay.layer is not None:
             overlay.layer.data = array
 
-    def _explain(self, overlay: Overlay) -> None:
+    def _dress(self, overlay: Overlay) -> None:
+        """Give the labels colours that tell them from annotations."""
         layer = overlay.layer
         if layer is not None and overlay is self._prediction:
+            from napari.utils.colormaps import label_colormap
+
             layer.opacity = 0.5
+            layer.colormap = label_colormap(49, _BLUE)
 
     def _on_removed(self, event: Any) -> None:
         for overlay in self._overlays:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import weakref
 from collections.abc import Callable, Generator, Sequence
@@ -146,7 +147,7 @@ class Predictions:
         self._forget_gone()
         result = self._results.get(key)
         if result is None:
-            result = self._results[key] = PredictionResult(viewer, image, model_name(model))
+            result = self._results[key] = PredictionResult(viewer, image, brief_name(model))
             result.choose(self._choices)
         result.visible = visible
         device = read_preferences().device
@@ -273,6 +274,13 @@ class Predictions:
 def model_name(model: Path) -> str:
     """Return the name of a model's run."""
     return model.parent.name if model.suffix == ".pt" else model.name
+
+
+def brief_name(model: Path) -> str:
+    """Return a name of a model's run that leaves room in a layer's name: of a date the time only."""
+    name = model_name(model)
+    dated = re.fullmatch(r"\d{4}-\d\d-\d\d_(\d\d)-(\d\d)-\d\d(-\d+)?", name)
+    return f"run {dated[1]}:{dated[2]}{dated[3] or ''}" if dated else name
 
 
 def model_file(model: Path) -> Path:

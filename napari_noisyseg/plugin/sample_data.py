@@ -10,6 +10,8 @@ from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.samples import SETS, make_samples
 from napari_noisyseg.plugin.marks import METADATA_KEY
 
+_VIOLET, _YELLOW = 0.32, 0.61  # seeds that give label 1 this colour
+
 LayerTuple = tuple[Any, dict[str, Any], str]
 """What napari makes a layer of: data, the layer's arguments, the layer's kind."""
 
@@ -60,15 +62,24 @@ def _layers(which: str, thing: str) -> list[LayerTuple]:
         ),
         (
             np.stack([sample.truth for sample in samples]).astype(np.uint8),
-            {"name": "true outlines", "visible": False} | _mark(Role.IGNORED, {}, which),
+            {"name": "true outlines", "visible": False, "colormap": _colours(_YELLOW)}
+            | _mark(Role.IGNORED, {}, which),
             "labels",
         ),
         (
             np.stack([sample.annotation for sample in samples]).astype(np.uint8),
-            {"name": f"{thing} annotation"} | _mark(Role.NOISY, roles, which),
+            {"name": f"{thing} annotation", "colormap": _colours(_VIOLET)}
+            | _mark(Role.NOISY, roles, which),
             "labels",
         ),
     ]
+
+
+def _colours(seed: float) -> Any:
+    """Return napari's colours of labels, begun where label 1 stands out from skin and doubt."""
+    from napari.utils.colormaps import label_colormap
+
+    return label_colormap(49, seed)
 
 
 def _mark(role: Role, slices: dict[str, str], image: str) -> dict[str, Any]:

@@ -73,6 +73,7 @@ def open_workbench(viewer: napari.viewer.Viewer) -> Any:
             module, _, kind = home.partition(":")
             widget = getattr(import_module(module), kind)(viewer)
             dock = window.add_dock_widget(widget, name=_TITLES[0].format(name), area="right")
+            dock.setWindowTitle(name)  # on its tab, where there is no room for more
             if docks:
                 dock.parent().tabifyDockWidget(docks[-1], dock)
         dock.show()
