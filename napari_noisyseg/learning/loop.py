@@ -55,16 +55,28 @@ class Loop:
         What there is to learn from.
     folder
         Where the run is kept, if anywhere.
+    held_out
+        Clean examples of the data set to hold out for validation; without any, some are drawn as
+        the settings say.
     """
 
-    def __init__(self, config: TrainingConfig, dataset: DataSet, folder: RunFolder | None) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        dataset: DataSet,
+        folder: RunFolder | None,
+        held_out: Sequence[Example] = (),
+    ) -> None:
         self.dataset = dataset
         self.folder = folder
         self.config = _with_sampling(config, dataset)
         self.device = choose_device(config.device)
-        trained, self.held_out = split_validation(
-            dataset.clean, dataset, config.validation_share, config.validation_from, config.seed
-        )
+        self.held_out = list(held_out)
+        trained = [example for example in dataset.clean if example not in self.held_out]
+        if not held_out:
+            trained, self.held_out = split_validation(
+                dataset.clean, dataset, config.validation_share, config.validation_from, config.seed
+            )
         self.trained_clean = trained
         card = _card(self.config, dataset, [*trained, *dataset.noisy])
         self.card = card

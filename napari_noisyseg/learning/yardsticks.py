@@ -23,7 +23,7 @@ GCE_POWER = 0.7
 """q of the generalised cross-entropy, the value of its paper: 0 is cross-entropy, 1 is |p - y|."""
 RAMP_UP = 0.4
 """Share of the steps over which the consistency loss of `MeanTeacher` rises to its full weight."""
-CONSISTENCY = 1.0
+CONSISTENCY = 10.0
 """Full weight of the consistency loss of `MeanTeacher`."""
 _LARGEST_LOG_NU = 20.0
 

@@ -1,0 +1,1 @@
+"""Many trainings side by side: what is compared, the runs, their tables and plots."""

@@ -1,0 +1,151 @@
+"""The noisy masks of a comparison, and several annotators' put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_noisyseg.annotation.images import read_mask
+from napari_noisyseg.annotation.simulation.simulate import mask_rng, simulate_mask
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.study.fusion import majority, staple
+from napari_noisyseg.study.noises import DrawnNoise, SimulatedNoise, noisy_examples, parse_noise
+from napari_noisyseg.study.subjects import Subject, find_subjects
+
+
+@pytest.fixture
+def subjects(discs: Path) -> tuple[Subject, ...]:
+    return find_subjects(discs / "images", discs / "masks", [discs / f"by{n}" for n in range(3)])
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("polygon", "polygon"),
+        ("polygon:vertices=3", "polygon"),
+        ("polygon:vertices=4,placement=random", "polygon:vertices=4,placement=random"),
+        ("mixed:share=0.7,beta=0.7", "mixed:beta=0.7,share=0.7"),
+        ("none", "none"),
+    ],
+)
+def test_a_noise_is_read_and_named_without_what_is_the_default(text: str, label: str) -> None:
+    assert parse_noise(text).label == label
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("polygone", "polygon"),
+        ("polygon:vertices", "vertices"),
+        ("polygon:corners=3", "corners"),
+        ("polygon:vertices=2", "vertices"),
+        ("polygon:share=0", "share"),
+        ("polygon:share=x", "share"),
+        ("none:share=0.5", "none"),
+    ],
+)
+def test_a_noise_that_cannot_be_is_refused(text: str, names: str) -> None:
+    with pytest.raises(UserError, match=names):
+        parse_noise(text)
+
+
+def test_simulated_masks_are_those_of_the_command_and_depend_on_seed_and_name_alone(
+    subjects: tuple[Subject, ...],
+) -> None:
+    noise = parse_noise("polygon")
+    assert noise.spec is not None
+    for seed in (0, 1):
+        (example,) = noisy_examples(subjects[5], noise, "given", seed)
+        assert example.read_label is not None
+        true = read_mask(subjects[5].mask)
+        wanted = simulate_mask(true, noise.spec, mask_rng(seed, subjects[5].name))
+        assert np.array_equal(example.read_label(), wanted)
+        assert not np.array_equal(wanted, true)
+
+
+def test_the_share_leaves_the_other_masks_true(subjects: tuple[Subject, ...]) -> None:
+    noise = SimulatedNoise(parse_noise("box").spec, 0.5)
+    true = []
+    for subject in subjects:
+        (example,) = noisy_examples(subject, noise, "given", 0)
+        assert example.read_label is not None
+        true.append(np.array_equal(example.read_label(), read_mask(subject.mask)))
+    assert 0 < sum(true) < len(true)
+
+
+def test_one_annotator_is_drawn_by_seed_or_all_are_examples(subjects: tuple[Subject, ...]) -> None:
+    one, every = (DrawnNoise(("by0", "by1", "by2"), e) for e in (False, True))
+    chosen = {
+        seed: [noisy_examples(s, one, "given", seed)[0].annotator for s in subjects]
+        for seed in range(3)
+    }
+    assert chosen[0] == [noisy_examples(s, one, "given", 0)[0].annotator for s in subjects]
+    assert chosen[0] != chosen[1]
+    assert set(chosen[0]) == {"by0", "by1", "by2"}
+    for example in noisy_examples(subjects[0], every, "given", 0):
+        assert example.read_label is not None
+        wanted = read_mask(Path(example.label_origin))
+        assert Path(example.label_origin).parent.name == example.annotator
+        assert np.array_equal(example.read_label(), wanted)
+    assert (one.label, every.label) == ("one of 3 annotators", "all 3 annotators")
+    assert DrawnNoise(("crowd",), False).label == "crowd"
+
+
+def test_true_and_fused_masks_stand_in_for_the_noisy_ones(subjects: tuple[Subject, ...]) -> None:
+    noise = DrawnNoise(("by0", "by1", "by2"), False)
+    masks = {}
+    for kind in ("true", "majority", "staple"):
+        (example,) = noisy_examples(subjects[0], noise, kind, 0)  # type: ignore[arg-type]
+        assert example.read_label is not None
+        masks[kind] = example.read_label()
+    assert np.array_equal(masks["true"], read_mask(subjects[0].mask))
+    # Discs within each other, the true one in the middle.
+    assert np.array_equal(masks["majority"], masks["true"])
+
+
+def test_the_majority_and_its_ties() -> None:
+    a, b, c = (np.array([[v]], np.int32) for v in ([0, 1, 2, 2], [0, 1, 1, 0], [1, 1, 0, 1]))
+    assert majority([a, b, c]).tolist() == [[[0, 1, 0, 0]]]
+    with pytest.raises(UserError, match="size"):
+        majority([a, a[..., :2]])
+
+
+def staple_by_hand(masks: np.ndarray, rounds: int = 200) -> np.ndarray:
+    """Chance of the object by equations 14 to 18 of Warfield et al. 2004; masks (raters, pixels)."""
+    p = q = np.full(len(masks), 0.99999)
+    prior = masks.mean()
+    for _ in range(rounds):
+        a = prior * np.where(masks, p[:, None], 1 - p[:, None]).prod(0)
+        b = (1 - prior) * np.where(masks, 1 - q[:, None], q[:, None]).prod(0)
+        w = a / (a + b)
+        p = (masks * w).sum(1) / w.sum()
+        q = (~masks * (1 - w)).sum(1) / (1 - w).sum()
+    return w
+
+
+def test_staple_is_the_published_one() -> None:
+    pytest.importorskip("SimpleITK")
+    rng = np.random.default_rng(0)
+    true = np.zeros((20, 20), bool)
+    true[5:15, 4:16] = True
+    wrong = np.array([0.05, 0.1, 0.3, 0.35, 0.4])
+    masks = true ^ (rng.random((5, 20, 20)) < wrong[:, None, None])
+    found = staple([np.where(m, np.int32(255), np.int32(0))[None] for m in masks])
+    by_hand = staple_by_hand(masks.reshape(5, -1)).reshape(20, 20) >= 0.5
+    assert np.array_equal(found[0] == 255, by_hand)
+    voted = majority([m.astype(np.int32)[None] for m in masks])[0] > 0
+    assert (by_hand != true).sum() < (voted != true).sum()
+
+
+def test_staple_of_three_classes_and_of_masks_that_agree() -> None:
+    pytest.importorskip("SimpleITK")
+    rng = np.random.default_rng(1)
+    true = np.repeat(np.array([0, 3, 7], np.int32), 100).reshape(1, 15, 20)
+    masks = [np.where(rng.random(true.shape) < 0.15, rng.permutation(true), true) for _ in range(5)]
+    masks = [np.where(rng.random(true.shape) < 0.2, np.int32(3), mask) for mask in masks]
+    found = staple(masks)
+    assert set(np.unique(found)) <= {0, 3, 7}
+    assert (found != true).mean() < 0.05
+    assert np.array_equal(staple([true, true]), true)
