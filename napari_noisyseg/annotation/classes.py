@@ -61,7 +61,8 @@ class Classes:
         known = {0, 1, 255} if self.binary else set(self.values)
         strange = sorted(present - known) or sorted(present)
         flag = "--set ignore_value=" if source == "the clean masks" else "--ignore-value "
-        words = "0 and 1 or 255" if self.binary else ", ".join(map(str, self.values))[:60]
+        listed = ", ".join(map(str, self.values[:8])) + ", ..." * (len(self.values) > 8)
+        words = "0 and 1 or 255" if self.binary else listed
         raise UserError(
             f"mask '{shown(where)}' has values ({', '.join(map(str, strange[:5]))}) that {source} "
             f"do not have ({words}): correct it, or say {flag}{strange[-1]} if that marks pixels "
