@@ -1,4 +1,4 @@
-"""Opens a run folder in napari: the learned weights, over the training images they belong to.
+"""Opens a run folder in napari: the learned weights, over the images; or a folder of images.
 
 Probabilities and predictions follow in the background, see `napari_noisyseg.plugin.run_opening`.
 """
@@ -21,6 +21,7 @@ from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import safe_name, shown
 from napari_noisyseg.model.settings import read_settings
 from napari_noisyseg.plugin.colours import doubt
+from napari_noisyseg.plugin.folder_reader import is_image_folder, open_image_folder
 from napari_noisyseg.plugin.marks import METADATA_KEY
 from napari_noisyseg.plugin.run_opening import OpenedRun, complete_later
 from napari_noisyseg.plugin.run_sources import RunSources
@@ -46,20 +47,25 @@ class _Map:
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerTuple]] | None:
-    """Return the function that opens a run folder, or None for everything else.
+    """Return the function that opens a run folder or a folder of images, or None.
 
     Parameters
     ----------
     path
-        A run folder, or the ``best.pt`` or ``checkpoint.pt`` in it. A list must have one of these
-        as its only element.
+        A run folder, or the ``best.pt`` or ``checkpoint.pt`` in it; or a folder of images, with or
+        without folders of masks. A list must have one of these as its only element.
 
     Returns
     -------
     callable or None
         Decided by the names in the folder alone: no file is opened for it.
     """
-    return None if _run_folder(path) is None else open_run
+    if _run_folder(path) is not None:
+        return open_run
+    folder = _only(path)
+    if folder is not None and is_image_folder(folder):
+        return lambda _: open_image_folder(folder)
+    return None
 
 
 def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
@@ -148,7 +154,7 @@ def ask_and_open(viewer: napari.viewer.Viewer | None = None) -> None:
     )
     if not chosen:
         return
-    if get_reader(chosen) is None:
+    if _run_folder(chosen) is None:
         show_warning(f"{shown(chosen)} is no run folder: it needs config.toml and best.pt.")
         return
     try:
@@ -173,13 +179,18 @@ def _stacks(folder: Path, files: Sequence[Path]) -> list[list[_Map]]:
     return list(stacks.values())
 
 
+def _only(path: str | Sequence[str]) -> Path | None:
+    """Return the one path that is given, None for several."""
+    if isinstance(path, str | Path):
+        return Path(path)
+    return Path(path[0]) if len(path) == 1 else None
+
+
 def _run_folder(path: str | Sequence[str]) -> Path | None:
     """Return the run folder that a path means, None if it means none."""
-    if not isinstance(path, str | Path):
-        if len(path) != 1:
-            return None
-        path = path[0]
-    folder = Path(path)
+    folder = _only(path)
+    if folder is None:
+        return None
     if folder.name in MODEL_FILES:
         folder = folder.parent
     has_model = any((folder / name).is_file() for name in MODEL_FILES)

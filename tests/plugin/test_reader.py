@@ -81,7 +81,6 @@ def test_anything_else_is_left_to_other_readers(tmp_path):
         tmp_path / "best.pt",
         tmp_path / "missing",
         no_model,
-        run / "weights",
         run / "config.toml",
     ):
         assert get_reader(str(path)) is None
