@@ -345,8 +345,8 @@ def _with_sampling(config: TrainingConfig, dataset: DataSet) -> TrainingConfig:
     choice = choose_sampling(dataset.object_sizes, sides[len(sides) // 2], config.size)
     crop = config.crop
     if choice == "crop":
-        axes = slice(None) if config.dimensions == 3 else slice(1, None)
-        longest = max(max(facts.shape[axes]) for facts in dataset.facts.values())
+        first = 0 if config.dimensions == 3 else 1
+        longest = max(max(facts.shape[first:]) for facts in dataset.facts.values())
         crop = min(crop, largest_crop(longest))
     return config.model_copy(update={"sampling": choice, "crop": crop})
 
