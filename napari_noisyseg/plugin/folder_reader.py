@@ -27,7 +27,7 @@ from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.marks import METADATA_KEY
-from napari_noisyseg.plugin.sample_data import LayerTuple
+from napari_noisyseg.plugin.sample_data import LayerTuple, label_colours
 
 MOST_BYTES = 2 << 30
 """Bytes of images that are opened from a folder."""
@@ -226,6 +226,7 @@ def _layers(title: str, size: tuple[int, int], pictures: Sequence[_Picture]) -> 
         about = {
             "name": name,
             "opacity": 0.4,
+            "colormap": label_colours(),
             "metadata": {METADATA_KEY: _mark(layer, title, pictures)},
         }
         layers.append((_as_classes(labels), about, "labels"))

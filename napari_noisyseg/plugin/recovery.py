@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
 
 from napari_noisyseg.files import shown
+from napari_noisyseg.plugin.annotations_form import Paragraph
 from napari_noisyseg.plugin.autosave import Autosave
 from napari_noisyseg.plugin.marks import METADATA_KEY
 from napari_noisyseg.plugin.recovery_store import Leftover, SavedLayer
@@ -50,9 +50,7 @@ class RecoveryBanner(QFrame):
         self._task: Task | None = None
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAccessibleName("Annotations of a session that ended unexpectedly")
-        self.text = QLabel()
-        self.text.setTextFormat(Qt.TextFormat.PlainText)
-        self.text.setWordWrap(True)
+        self.text = Paragraph("What was kept")
         self.restore_button = _button(
             "Restore", "Bring these annotations back as layers; nothing that is open is changed."
         )
@@ -211,10 +209,10 @@ def _sentence(leftover: Leftover) -> str:
     when = datetime.fromtimestamp(leftover.state.saved)
     day = "today" if when.date() == datetime.now().date() else f"on {when:%Y-%m-%d}"
     first = f"'{shown(layers[0].name)}'"
-    more = "" if len(layers) == 1 else f" and {len(layers) - 1} more"
-    return (
-        f"napari ended unexpectedly {day} at {when:%H:%M}. The annotation {first}{more} was kept."
-    )
+    kept = f"The annotation {first} was kept."
+    if len(layers) > 1:
+        kept = f"The annotations {first} and {len(layers) - 1} more were kept."
+    return f"napari ended unexpectedly {day} at {when:%H:%M}. {kept}"
 
 
 def _button(text: str, tip: str) -> QPushButton:

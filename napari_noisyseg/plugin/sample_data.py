@@ -10,7 +10,8 @@ from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.samples import SETS, make_samples
 from napari_noisyseg.plugin.marks import METADATA_KEY
 
-_VIOLET, _YELLOW = 0.32, 0.61  # seeds that give label 1 this colour
+VIOLET, YELLOW = 0.32, 0.61
+"""Seeds of napari's colours of labels that give label 1 this colour."""
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 """What napari makes a layer of: data, the layer's arguments, the layer's kind."""
@@ -62,20 +63,20 @@ def _layers(which: str, thing: str) -> list[LayerTuple]:
         ),
         (
             np.stack([sample.truth for sample in samples]).astype(np.uint8),
-            {"name": "true outlines", "visible": False, "colormap": _colours(_YELLOW)}
+            {"name": "true outlines", "visible": False, "colormap": label_colours(YELLOW)}
             | _mark(Role.IGNORED, {}, which),
             "labels",
         ),
         (
             np.stack([sample.annotation for sample in samples]).astype(np.uint8),
-            {"name": f"{thing} annotation", "colormap": _colours(_VIOLET)}
+            {"name": f"{thing} annotation", "colormap": label_colours(VIOLET)}
             | _mark(Role.NOISY, roles, which),
             "labels",
         ),
     ]
 
 
-def _colours(seed: float) -> Any:
+def label_colours(seed: float = VIOLET) -> Any:
     """Return napari's colours of labels, begun where label 1 stands out from skin and doubt."""
     from napari.utils.colormaps import label_colormap
 

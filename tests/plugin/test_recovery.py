@@ -109,7 +109,7 @@ def test_after_a_kill_marks_and_annotations_are_offered_and_come_back(
     viewer.window.add_dock_widget(banner, name="banner")
     assert banner.leftover is not None
     qtbot.waitUntil(banner.isVisible, timeout=5000)
-    assert "'expert' and 1 more was kept" in banner.text.text()
+    assert "'expert' and 1 more were kept" in banner.text.text()
     banner.restore_button.click()
     qtbot.waitUntil(lambda: not banner.isVisible(), timeout=10_000)
     assert {layer.name for layer in viewer.layers} == {"chest", "expert", "crowd"}
