@@ -6,20 +6,20 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal  # type: ignore[attr-defined]
 
-from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.plugin.control import Control, Watch
 from napari_noisyseg.plugin.curves import Curves, EpochPoint, LossPoint
 from napari_noisyseg.plugin.mailbox import Mailbox, Progress
-from napari_noisyseg.plugin.previews import Where
+from napari_noisyseg.plugin.notices import show
 from napari_noisyseg.plugin.quiet_collector import collector
+from napari_noisyseg.plugin.trained_on import TrainedOn, all_places
 from napari_noisyseg.plugin.training_worker import Ended, Order, Said, work
 
 logger = logging.getLogger(__name__)
@@ -46,34 +46,6 @@ class JobState(StrEnum):
 
 OVER = frozenset({JobState.STOPPED, JobState.FINISHED, JobState.FAILED})
 """States that a job does not leave."""
-
-
-class TrainedOn(Protocol):
-    """What a job needs to know of a plan."""
-
-    @property
-    def examples(self) -> Sequence[Example]:
-        """What is trained on."""
-        ...
-
-    @property
-    def places(self) -> Mapping[tuple[str, str], Where]:
-        """Where each noisy example lies, by name and annotator."""
-        ...
-
-    @property
-    def clean_places(self) -> Mapping[tuple[str, str], Where]:
-        """Where each clean example lies, by name and annotator."""
-        ...
-
-    @property
-    def sentence(self) -> str:
-        """What is trained on, in words."""
-        ...
-
-    def fingerprint(self) -> Mapping[str, str]:
-        """Hash of each annotation layer, by which later edits are found."""
-        ...
 
 
 class Job(QObject):
@@ -158,9 +130,7 @@ class Job(QObject):
         self._warned = False
         self._control = Control()
         self._mailbox = Mailbox(_Bell(self))
-        places = {("noisy", *key): place for key, place in plan.places.items()}
-        places |= {("clean", *key): place for key, place in plan.clean_places.items()}
-        order = Order(tuple(plan.examples), places, config, out, resume, self.watch)
+        order = Order(tuple(plan.examples), all_places(plan), config, out, resume, self.watch)
         # The thread takes the order out of the list, so that nothing here keeps what is in it.
         self._orders = [order]
         self._thread = threading.Thread(
@@ -295,7 +265,7 @@ class Job(QObject):
             self.notices.append(said.text)
             if said.kind == "warning" and not self._warned:
                 self._warned = True
-                _show("warning", f"Warning in the training, which goes on: {said.text}")
+                show("warning", f"Warning in the training, which goes on: {said.text}")
 
     def _reach(self, state: JobState) -> None:
         if self.state is JobState.STOPPING and state not in OVER:
@@ -305,7 +275,7 @@ class Job(QObject):
             collector.end()
         self._set_state(state)
         if state is JobState.FAILED:
-            _show("error", self.failure)
+            show("error", self.failure)
 
     def _set_state(self, state: JobState) -> None:
         if state is not self.state:
@@ -326,10 +296,3 @@ class _Bell:
                 job._rang.emit()
             except RuntimeError:  # Qt has deleted its half: the application is gone
                 logger.debug("nobody hears the training any more")
-
-
-def _show(severity: str, sentence: str) -> None:
-    """Show a notification in napari's window."""
-    from napari.utils import notifications
-
-    {"error": notifications.show_error, "warning": notifications.show_warning}[severity](sentence)

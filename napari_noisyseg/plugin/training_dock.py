@@ -10,14 +10,15 @@ from qtpy.QtCore import QEvent, QTimer, QUrl
 from qtpy.QtGui import QColor, QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.plugin.colours import LEGENDS
-from napari_noisyseg.plugin.failures import describe_failure, in_window
 from napari_noisyseg.plugin.job import Job, JobState
 from napari_noisyseg.plugin.launch import resumed_config, start_training
 from napari_noisyseg.plugin.mailbox import Progress
+from napari_noisyseg.plugin.notices import Told, show
+from napari_noisyseg.plugin.outlook import outlook
 from napari_noisyseg.plugin.overlay import KINDS
 from napari_noisyseg.plugin.overlays import Overlays
 from napari_noisyseg.plugin.pace import pace
@@ -30,7 +31,6 @@ from napari_noisyseg.plugin.training_words import (
     figures_text,
     job_headline,
     progress_text,
-    ready_text,
 )
 
 if TYPE_CHECKING:
@@ -102,18 +102,18 @@ class TrainingDock(QWidget):
         """Say that a training goes on when its dock is closed."""
         left = event is not None and event.type() == QEvent.Type.ParentChange
         if left and self.parent() is None and self._job is not None and self._job.is_running:
-            _tell("The training goes on: open the training dock again to see it.")
+            show("info", "The training goes on: open the training dock again to see it.")
         return bool(super().event(event))
 
     def start(self) -> None:
         """Start a training of what is marked now, with the settings shown."""
-        with _Told():
+        with Told():
             config = self.form.settings.config()
             self._start(config, None, resume=False)
 
     def resume(self, run: Path) -> None:
         """Go on with the run in a folder; a notification says why, where that is not possible."""
-        with _Told():
+        with Told():
             config = resumed_config(run)
             device = self.form.settings.device_box.value
             self._start(config.model_copy(update={"device": device}), run, resume=True)
@@ -193,23 +193,9 @@ class TrainingDock(QWidget):
             self._ready = False
             self._plan_text = f"Reading the annotations: {done} of {total} slices."
         else:
-            self._plan_text, self._ready = self._outline_text()
+            self._plan_text, self._ready = outlook(self.session, self.form.settings)
         self._show_state()
         self._show_changes()
-
-    def _outline_text(self) -> tuple[str, bool]:
-        try:
-            config = self.form.settings.config()
-            outline = self.session.outline(dimensions=config.dimensions, method=config.method)
-        except (UserError, StoppedError) as error:
-            return in_window(str(error)), False
-        if outline.problem:
-            return outline.problem, False
-        sizes = {"resize": f"{config.size} px", "crop": f"crops of {config.crop} px"}
-        size = sizes.get(config.sampling, f"{config.size} px or crops of {config.crop} px")
-        seconds = pace.seconds(config, outline.counts)
-        where = {"auto": "this computer", "cpu": "this CPU"}.get(config.device, config.device)
-        return ready_text(outline.sentence, size, seconds, where), True
 
     def _show_changes(self) -> None:
         job, note = self._job, self.form.changed_note
@@ -309,24 +295,3 @@ class TrainingDock(QWidget):
 
         theme = get_theme(self.session.viewer.theme)
         self.form.plot.set_colours(QColor(theme.background.as_hex()), QColor(theme.text.as_hex()))
-
-
-def _tell(sentence: str) -> None:
-    from napari.utils.notifications import show_info
-
-    show_info(sentence)
-
-
-class _Told:
-    """Turns what is the user's to mend into one notification."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, UserError | StoppedError):
-            return False
-        from napari.utils.notifications import show_error
-
-        show_error(describe_failure(error))
-        return True
