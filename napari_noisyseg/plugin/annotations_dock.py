@@ -48,7 +48,6 @@ class AnnotationsDock(QWidget):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._session = Session.of(viewer)
-        self._viewer = self._session.viewer
         self._chosen: list[Layer] = []
         self._infos: list[AnnotationInfo] = []
         self._following = False
@@ -68,6 +67,11 @@ class AnnotationsDock(QWidget):
         self._settle.setInterval(_SETTLE)
         self._settle.timeout.connect(self.refresh)
         self.refresh()
+
+    @property
+    def _viewer(self) -> napari.viewer.Viewer:
+        # Not kept: some bindings let a widget live on after its window.
+        return self._session.viewer
 
     def _connect_form(self) -> None:
         form = self.form

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod
+from weakref import WeakMethod, ref
 
 from app_model.types import KeyBinding
 from napari.layers import Image, Labels, Points, Shapes
@@ -61,7 +61,7 @@ class DockKeys:
     """
 
     def __init__(self, viewer: Viewer, keys: Sequence[DockKey]) -> None:
-        self._viewer = viewer
+        self._viewer = ref(viewer)
         self._keys = tuple(keys)
         self._bound: dict[Any, Any] = {}
 
@@ -88,25 +88,30 @@ class DockKeys:
 
     def bind(self) -> None:
         """Let the keys act."""
+        viewer = self._viewer()
+        if viewer is None:
+            return
         for key in self._keys:
             binding = KeyBinding.from_str(_plus(key.key))
-            if binding in self._bound or self._is_taken(binding):
+            if binding in self._bound or _is_taken(viewer, binding):
                 continue
             action = _weakly(key)
-            self._viewer.bind_key(binding, action)
+            viewer.bind_key(binding, action)
             self._bound[binding] = action
 
     def unbind(self) -> None:
         """Give the keys back."""
+        viewer = self._viewer()
         for binding, action in self._bound.items():
-            if self._viewer.keymap.get(binding) is action:
-                del self._viewer.keymap[binding]
+            if viewer is not None and viewer.keymap.get(binding) is action:
+                del viewer.keymap[binding]
         self._bound.clear()
 
-    def _is_taken(self, binding: KeyBinding) -> bool:
-        maps = [self._viewer.keymap, type(self._viewer).class_keymap]
-        maps += [kind.class_keymap for kind in (Image, Labels, Points, Shapes)]
-        return any(binding in keymap for keymap in maps)
+
+def _is_taken(viewer: Viewer, binding: KeyBinding) -> bool:
+    maps = [viewer.keymap, type(viewer).class_keymap]
+    maps += [kind.class_keymap for kind in (Image, Labels, Points, Shapes)]
+    return any(binding in keymap for keymap in maps)
 
 
 def _plus(key: str) -> str:

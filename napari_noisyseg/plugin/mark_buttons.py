@@ -55,13 +55,15 @@ class MarkButtons(QWidget):
         self.slice_title = _plain("Slice")
         self.layer_buttons = self._row(grid, 0, self.layer_title, "the whole layer")
         self.slice_buttons = self._row(grid, 1, self.slice_title, "this slice")
-        for role in (*ROLES, None):
-            self.layer_buttons[role].clicked.connect(
-                lambda _=False, role=role: self.layer_marked.emit(role)
-            )
-            self.slice_buttons[role].clicked.connect(
-                lambda _=False, role=role: self.slice_marked.emit(role)
-            )
+        for buttons, pressed in (
+            (self.layer_buttons, self._layer_pressed),
+            (self.slice_buttons, self._slice_pressed),
+        ):
+            group = QButtonGroup(self)
+            group.setExclusive(False)
+            for button in buttons.values():
+                group.addButton(button)
+            group.buttonClicked.connect(pressed)
 
     def set_slice(self, text: str, available: bool) -> None:
         """Name the slices that the second row marks; hide it where there are none."""
@@ -75,6 +77,12 @@ class MarkButtons(QWidget):
             for of, button in buttons.items():
                 if of is not None:
                     button.setChecked(of is role)
+
+    def _layer_pressed(self, pressed: QPushButton) -> None:
+        self.layer_marked.emit(next(r for r, b in self.layer_buttons.items() if b is pressed))
+
+    def _slice_pressed(self, pressed: QPushButton) -> None:
+        self.slice_marked.emit(next(r for r, b in self.slice_buttons.items() if b is pressed))
 
     def _row(
         self, grid: QGridLayout, row: int, title: QLabel, what: str

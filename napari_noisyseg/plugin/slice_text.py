@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.files import shown
@@ -113,12 +114,14 @@ class CanvasText:
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        self._overlay = viewer.canvas.overlays.text
+        self._viewer = ref(viewer)
         self._ours = ""
 
     def write(self, text: str) -> None:
         """Write a text; an empty one takes ours away."""
-        overlay = self._overlay
+        overlay = self._overlay()
+        if overlay is None:
+            return
         if overlay.text not in ("", self._ours):
             return
         if overlay.text != text:
@@ -129,7 +132,12 @@ class CanvasText:
 
     def clear(self) -> None:
         """Take our text away."""
-        if self._ours and self._overlay.text == self._ours:
-            self._overlay.text = ""
-            self._overlay.visible = False
+        overlay = self._overlay()
+        if overlay is not None and self._ours and overlay.text == self._ours:
+            overlay.text = ""
+            overlay.visible = False
         self._ours = ""
+
+    def _overlay(self) -> Any:
+        viewer = self._viewer()
+        return None if viewer is None else viewer.canvas.overlays.text
