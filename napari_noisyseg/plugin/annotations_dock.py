@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -209,13 +210,14 @@ class AnnotationsDock(QWidget):
             return
         self._following = False
         self._session.changed.disconnect(self._soon)
-        self._viewer.dims.events.point.disconnect(self._show_slice)
-        self._viewer.layers.selection.events.changed.disconnect(self._soon)
-        self._viewer.events.theme.disconnect(self._show_theme)
-        self._keys.unbind()
-        self._canvas.clear()
         self._settle.stop()
         self._reading.stop()
+        self._keys.unbind()
+        self._canvas.clear()
+        with suppress(ReferenceError):  # the viewer may be gone before its window
+            self._viewer.dims.events.point.disconnect(self._show_slice)
+            self._viewer.layers.selection.events.changed.disconnect(self._soon)
+            self._viewer.events.theme.disconnect(self._show_theme)
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Undo and redo by the system's keys while the focus is in the dock; others are napari's."""
