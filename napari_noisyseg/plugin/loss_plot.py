@@ -55,6 +55,9 @@ class LossPlot(QWidget):
         self._measures = self._add_plot("Dice, trust", 1)
         self._measures.setLabel("bottom", "step")
         self._measures.setYRange(0, 1, padding=0.12)
+        # pyqtgraph hides the labels at the ends otherwise, and always beside a grid.
+        self._measures.showGrid(y=False)
+        self._measures.getAxis("left").setStyle(hideOverlappingLabels=False)
         self._measures.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self._measures.setXLink(self._losses)
         self._losses.getAxis("bottom").setStyle(showValues=False)

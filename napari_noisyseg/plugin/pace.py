@@ -48,7 +48,7 @@ def steps_of(config: TrainingConfig, counts: Counts) -> int:
 
 def time_text(seconds: float) -> str:
     """Return a time for people: "8 s", "3 min", "1 h 20 min"."""
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)
     if minutes < 60:
