@@ -20,6 +20,7 @@ from napari_noisyseg.plugin.control import Control
 from napari_noisyseg.plugin.geometry import Fit, read_slice
 from napari_noisyseg.plugin.instances import Choices, labels_of
 from napari_noisyseg.plugin.prediction_target import Target, count_of
+from napari_noisyseg.plugin.quiet_collector import collector
 from napari_noisyseg.plugin.task import Cancelled, Step, Work
 from napari_noisyseg.plugin.torch_loading import load_torch
 
@@ -180,11 +181,14 @@ def _loaded(path: Path, device: str, control: Control) -> Iterator[TrainedModel]
     torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
     from napari_noisyseg.model.prediction import load_model
 
+    collector.leave_out()
+
     def heed(*_: Any) -> None:
         if control.stop_asked:
             raise Cancelled
 
     model: TrainedModel | None = load_model(path, device)
+    collector.leave_out()  # the networks' modules are imported by now
     hook = model.network.register_forward_pre_hook(heed) if model is not None else None
     try:
         assert model is not None

@@ -18,6 +18,7 @@ from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.plugin.control import Control
 from napari_noisyseg.plugin.failures import describe_failure, text_of
 from napari_noisyseg.plugin.mailbox import Mailbox, Progress
+from napari_noisyseg.plugin.quiet_collector import collector
 from napari_noisyseg.plugin.thread_warnings import warnings_told
 
 logger = logging.getLogger(__name__)
@@ -143,6 +144,7 @@ class Task(QObject):
         if application is not None:
             application.aboutToQuit.connect(self.stop)
         _running.add(self)
+        collector.begin()
         self._set_state(TaskState.RUNNING)
         self._thread.start()
 
@@ -177,6 +179,7 @@ class Task(QObject):
             self.progressed.emit()
         if ended is not None and not self.is_over:
             _running.discard(self)
+            collector.end()
             self.result = ended.result
             self.failure = ended.sentence
             self._set_state(ended.state)
