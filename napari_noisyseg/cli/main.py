@@ -79,6 +79,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     """Build the parser, and that of each command."""
     # Loaded here, where `main` meets an interrupt.
     from napari_noisyseg.cli import (
+        compare_command,
         doctor_command,
         evaluate_command,
         predict_command,
@@ -103,6 +104,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
         evaluate_command,
         sample_command,
         simulate_command,
+        compare_command,
         settings_command,
         doctor_command,
     ):

@@ -50,7 +50,7 @@ def dice_plot(summaries: Sequence[Summary], default: str) -> bytes:
     rows = math.ceil(len(noises) / columns)
     most = max(sum(s.noise == noise for s in summaries) for noise in noises)
     figure = Figure(figsize=(0.6 + 3.1 * columns, rows * (0.9 + 0.24 * most)), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for panel, noise in zip(axes.flat, noises, strict=False):
         here = [s for s in summaries if s.noise == noise]
         for place, summary in enumerate(here):
@@ -68,10 +68,10 @@ def dice_plot(summaries: Sequence[Summary], default: str) -> bytes:
         for label, summary in zip(panel.get_yticklabels(), here, strict=True):
             if summary.method == default:
                 label.set(color=_OURS, fontweight="bold")
-        panel.invert_yaxis()
+        panel.set_ylim(len(here) - 0.5, -0.5)
         panel.set_title(_broken(noise), fontsize=10)
         panel.set_xlabel("Dice on the test images", fontsize=9)
-        panel.tick_params(axis="x", labelsize=9)
+        panel.tick_params(axis="x", labelsize=9, labelbottom=True)
         panel.grid(axis="x", color="#dddddd", linewidth=0.6)
         panel.set_axisbelow(True)
         for side in ("top", "right"):

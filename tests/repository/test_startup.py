@@ -78,7 +78,7 @@ def test_help_appears_in_less_than_half_a_second():
 
 def test_help_loads_no_torch_and_no_napari():
     assert heavy_modules_after(HELP.format(arguments=["--help"])) == ""
-    for command in ("train", "predict", "evaluate", "simulate", "settings"):
+    for command in ("train", "predict", "evaluate", "simulate", "compare", "settings"):
         loaded = heavy_modules_after(HELP.format(arguments=[command, "--help"])).split()
         assert not set(loaded) & {"torch", "monai", "napari", "qtpy", "PyQt6"}, command
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from napari_noisyseg.model.configuration import TrainingConfig
-from napari_noisyseg.study.comparison import Comparison
+from napari_noisyseg.study.comparison import Comparison, compare
 from napari_noisyseg.study.noises import parse_noise
+from napari_noisyseg.study.rows import COLUMNS, Row
 
 SIDE = 24
 
@@ -52,7 +53,7 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 SETTINGS: dict[str, Any] = {
-    "size": 16, "sampling": "resize", "width": 4, "epochs": 2, "shortest_epoch": 10,
+    "size": 16, "sampling": "resize", "width": 4, "epochs": 2, "shortest_epoch": 8,
     "noisy_batch": 2, "clean_batch": 2, "learning_rate": 0.02, "device": "cpu",
 }  # fmt: skip
 
@@ -95,3 +96,23 @@ def comparison_of(discs: Path, out: Path, **changes: Any) -> Comparison:
     if "noisy" in changes:
         given["noises"] = ()
     return Comparison(**(given | changes))
+
+
+@pytest.fixture(scope="session")
+def same() -> Callable[[Sequence[Row], Sequence[Row]], bool]:
+    """Whether two tables hold the same runs with the same numbers, times and order aside."""
+
+    def plain(rows: Sequence[Row]) -> list[str]:
+        compared = [column for column in COLUMNS if column not in ("seconds", "cpu_seconds")]
+        return sorted(repr([row[column] for column in compared]) for row in rows)
+
+    return lambda one, other: plain(one) == plain(other)
+
+
+@pytest.fixture(scope="session")
+def compared(make: Callable[..., Comparison], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished comparison; not to be changed."""
+    out = tmp_path_factory.mktemp("compared") / "out"
+    for _ in compare(make(out)):
+        pass
+    return out
