@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.cli.arguments import file_path, whole_number
+from napari_noisyseg.cli.compare_progress import telling
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.files import shown
 
 if TYPE_CHECKING:
     from napari_noisyseg.model.configuration import TrainingConfig
     from napari_noisyseg.study.comparison import Comparison
-    from napari_noisyseg.study.events import RunDone, StudyEvent
 
 DESCRIPTION = """\
 Compare ways of learning on images whose true masks are all known: by seed, some images are tested on,
@@ -153,18 +152,14 @@ def _compare(comparison: Comparison, console: Console, request: StopRequest) -> 
     from napari_noisyseg.study.events import Began, RunDone
 
     done = total = 0
-    teller = _Teller(console)
-    events = compare(comparison)
-    try:
+    with closing(compare(comparison)) as events, telling(console) as teller:
         for event in events:
             if isinstance(event, Began | RunDone):
                 done, total = event.done, event.total
             teller.tell(event)
             if request and done < total:
-                return _stopped(request, console, done, total)
-    finally:
-        events.close()
-    return 0
+                break
+    return _stopped(request, console, done, total) if request and done < total else 0
 
 
 def _stopped(request: StopRequest, console: Console, done: int, total: int) -> int:
@@ -173,55 +168,6 @@ def _stopped(request: StopRequest, console: Console, done: int, total: int) -> i
         f"goes on with the others"
     )
     return request.status
-
-
-class _Teller:
-    """Prints what a comparison tells."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._began = time.monotonic()
-        self._done_before = 0
-
-    def tell(self, event: StudyEvent) -> None:
-        """Print what an event says."""
-        from napari_noisyseg.study.events import Began, Notice, RunDone, RunFailed, Written
-
-        console = self.console
-        if isinstance(event, Notice):
-            if event.text.startswith("warning: "):
-                console.warn(event.text)
-            else:
-                console.say(event.text)
-        elif isinstance(event, Began):
-            self._began, self._done_before = time.monotonic(), event.done
-            console.say(event.summary)
-            before = f", {event.done} are there already" if event.done else ""
-            console.say(f"{event.total} runs{before}; comparison: {shown(event.path)}")
-        elif isinstance(event, RunDone):
-            console.say(self._line(event))
-            console.data("RunDone", event.row)
-        elif isinstance(event, RunFailed):
-            console.warn(f"{event.runs[0].title} stopped: {event.reason}")
-        elif isinstance(event, Written):
-            console.say(f"\n{event.markdown.rstrip()}\n")
-            if event.plot is None:
-                console.say(
-                    "no plot was drawn: matplotlib is not installed (pip install "
-                    "'napari-noisyseg[report]')"
-                )
-            console.say(f"done: runs, tables{' and plot' * (event.plot is not None)} are in "
-                        f"{shown(event.path)}")  # fmt: skip
-
-    def _line(self, event: RunDone) -> str:
-        row, width = event.row, len(str(event.total))
-        line = (
-            f"{event.done:>{width}}/{event.total}  {event.run.title}  Dice {float(row['dice']):.3f}  "
-            f"{float(row['seconds']):.0f} s"
-        )
-        pace = (time.monotonic() - self._began) / max(event.done - self._done_before, 1)
-        left = pace * (event.total - event.done) / 60
-        return f"{line}  (about {left:.0f} min left)" if left >= 1 else line
 
 
 def _comparison(arguments: argparse.Namespace) -> Comparison:

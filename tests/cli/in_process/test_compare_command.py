@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+
+from napari_noisyseg.cli.console import Console
 
 COUNT = 8
 
@@ -77,6 +80,18 @@ def test_json_and_quiet(lab: Any, words: Sequence[str]) -> None:
     assert event["trust_auroc"] is None
     answer = lab.cli(*words, *more, "--quiet")
     assert (answer.out, answer.err) == ("", "")
+
+
+def test_on_a_terminal_a_bar_shows_the_training_under_way(
+    lab: Any, words: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Console, "wants_bar", True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which makes rich take standard output for a terminal
+    answer = lab.cli(*words, "--noise", "none", "--methods", "clean", "--seeds", "1")
+    assert answer.err == ""
+    assert re.search(r"clean on none, seed 0 .*1/1 steps", answer.out)
+    assert "1/1  clean on none, seed 0  Dice " in answer.out
+    assert "| clean  | 1 " in answer.out
 
 
 NOISE = ("--noise", "polygon")
