@@ -79,7 +79,11 @@ def markdown(summaries: Sequence[Summary], found: Sequence[DetectionSummary], de
         given = [s.noisy_dice for s in here if s.method not in YARDSTICKS]
         if given:
             parts.append(f"Dice of the noisy masks: {_figure(given[0])}.")
-        head = ("method", "seeds", "Dice", "95 %", f"minus {default}", "95 %", "gap closed", "time")
+        against = f"minus {default}"
+        head = (
+            *("method", "seeds", "Dice", "95 %", against, "95 %"),
+            *("gap closed", "time", "processor"),
+        )
         parts.append(_table(head, [_line(summary) for summary in here]))
         doubts = [d for d in found if d.noise == noise]
         if doubts and noise != ALL:
@@ -104,6 +108,7 @@ def _line(summary: Summary) -> tuple[str, ...]:
         *(_figure(summary.dice.mean), _interval(summary.dice)),
         *(_figure(summary.difference.mean, "+.3f"), _interval(summary.difference, "+.3f")),
         *(_figure(summary.closed.mean, ".0%"), f"{_figure(summary.seconds, '.0f')} s"),
+        f"{_figure(summary.cpu_seconds, '.0f')} s",
     )
 
 
