@@ -5,6 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
+LONGEST_WAY = 3.0
+"""Seconds that the window may take to draw what is new before the work goes on regardless."""
+
 
 class Control:
     """Requests between two threads; waiting for them needs no processor."""

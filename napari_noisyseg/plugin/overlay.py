@@ -161,13 +161,15 @@ class Overlay:
         if volume or not own.leading or shown_index(point, layer, own) in written:
             layer.refresh(extent=False, highlight=False)
 
-    def show(self, viewer: napari.Viewer, view: View, *, visible: bool) -> Image | Labels | None:
-        """Add the layer above all others, without selecting it or moving anything."""
+    def show(
+        self, viewer: napari.Viewer, view: View, *, visible: bool, below: Layer | None = None
+    ) -> Image | Labels | None:
+        """Add the layer above all others or below one, without selecting or moving anything."""
         image = self.image
         if image is None or self.array is None or self.layer is not None:
             return None
         layer = self._make_layer(image, view, visible)
-        _add_quietly(viewer, layer)
+        _add_quietly(viewer, layer, below)
         self._given_name = layer.name
         self._layer = weakref.ref(layer)
         self.deleted = False
@@ -270,7 +272,7 @@ def _interpolation(kind: str, view: View) -> str:
     return "linear" if kind == "probability" and view == "doubt" else "nearest"
 
 
-def _add_quietly(viewer: napari.Viewer, layer: Image | Labels) -> None:
+def _add_quietly(viewer: napari.Viewer, layer: Image | Labels, below: Layer | None) -> None:
     """Add a layer; selection, slice and camera stay as they are."""
     layers = viewer.layers
     selected, step = set(layers.selection), viewer.dims.current_step
@@ -279,7 +281,7 @@ def _add_quietly(viewer: napari.Viewer, layer: Image | Labels) -> None:
     if activates is not None:
         layers._activate_on_insert = False
     try:
-        layers.append(layer)
+        layers.insert(layers.index(below) if below in layers else len(layers), layer)
     finally:
         if activates is not None:
             layers._activate_on_insert = activates

@@ -94,6 +94,7 @@ def layer_prediction(
     *,
     whole: bool,
     before: Sequence[NDArray[np.float32]] = (),
+    gives_way: bool = False,
 ) -> Work:
     """Return work that predicts a layer.
 
@@ -109,6 +110,8 @@ def layer_prediction(
         Whether all slices are predicted; else the one in view, of a volume the whole volume.
     before
         Probabilities of an earlier prediction by the same model, filled further where they fit.
+    gives_way
+        Whether somebody says, by `Task.drawn`, when the first slices are on the screen.
     """
 
     def work(control: Control) -> Generator[Step, None, None]:
@@ -132,7 +135,8 @@ def layer_prediction(
                 for index, stack in enumerate(stacks):
                     stack[group.start : group.stop] = found[:, index]
                 done += len(group)
-                yield Step(done, total, Predicted(group.start, len(group)))
+                first = gives_way and group is groups[0]  # when it is shown, layers are made
+                yield Step(done, total, Predicted(group.start, len(group)), gives_way=first)
 
     return work
 

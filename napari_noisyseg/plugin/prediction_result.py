@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from napari_noisyseg.plugin.label_stack import LabelStack
 from napari_noisyseg.plugin.overlay import Overlay
 from napari_noisyseg.plugin.overlay_set import MOST_CLASSES
 from napari_noisyseg.plugin.prediction_job import Begun, ModelFacts, Predicted
+from napari_noisyseg.plugin.turns import Turns
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -62,6 +65,7 @@ class PredictionResult:
         self._probabilities: list[Overlay] = []
         self._prediction: Overlay | None = None
         self._stack: LabelStack | None = None
+        self._turns = Turns()
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -96,20 +100,36 @@ class PredictionResult:
         for overlay in self._overlays:
             overlay.deleted = False
 
-    def take(self, predicted: Predicted) -> None:
-        """Show slices that have been predicted."""
+    def take(self, predicted: Predicted, drawn: Callable[[], object] = lambda: None) -> None:
+        """Show slices that have been predicted, and tell when they are on the screen."""
         viewer, stack = self._viewer(), self._stack
         if viewer is None or stack is None or self.image is None:
+            drawn()
             return
         written = set(range(predicted.first, predicted.first + predicted.pages))
         for index in written:
             stack.forget(index)
+        missing = [o for o in self._overlays if o.layer is None and not o.deleted]
         for overlay in self._overlays:
-            if overlay.layer is None and not overlay.deleted:
-                overlay.show(viewer, "map", visible=self.visible and overlay is self._prediction)
-                self._dress(overlay)
-            else:
+            if overlay.layer is not None:
                 overlay.refresh(viewer.dims.point, written, viewer.dims.ndisplay == 3)
+        if self._prediction in missing:  # what is looked at first, and all who ask for it, wait for
+            self._show(self._prediction)
+            missing.remove(self._prediction)
+        self._turns.clear()
+        for overlay in missing:  # a layer takes a tenth of a second
+            self._turns.add(partial(self._show, overlay))
+        self._turns.add(drawn)
+
+    def _show(self, overlay: Overlay) -> None:
+        """Add a layer: probabilities below the labels."""
+        viewer, image = self._viewer(), self.image
+        if viewer is None or image is None or overlay.deleted:
+            return
+        is_labels = overlay is self._prediction
+        above = None if is_labels else self.labels
+        overlay.show(viewer, "map", visible=self.visible and is_labels, below=above)
+        self._dress(overlay)
 
     def choose(self, choices: Choices) -> None:
         """Make the labels in another way, in view at once."""
@@ -122,6 +142,7 @@ class PredictionResult:
 
     def close(self) -> None:
         """Let go of the viewer; the layers stay."""
+        self._turns.clear()
         viewer = self._viewer()
         if viewer is not None:
             viewer.layers.events.removed.disconnect(self._on_removed)

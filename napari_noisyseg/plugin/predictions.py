@@ -151,10 +151,13 @@ class Predictions:
             result.choose(self._choices)
         result.visible = visible
         device = read_preferences().device
-        work = layer_prediction(model, device, target, whole=whole, before=result.chances)
+        work = layer_prediction(
+            model, device, target, whole=whole, before=result.chances, gives_way=True
+        )
         self.title, self.noun = f"Predicting '{image.name}'", "slice"
         task = self._begin("prediction", work)
-        there, shown = weakref.ref(self), result
+        # Held weakly: what a signal calls lives as long as the signal's owner.
+        there, shown, same = weakref.ref(self), result, weakref.ref(task)
 
         def hear(news: object) -> None:
             mine = there()
@@ -165,7 +168,7 @@ class Predictions:
                     mine._current = shown
                     mine.changed.emit()
             elif isinstance(news, Predicted):
-                shown.take(news)
+                shown.take(news, lambda: None if (one := same()) is None else one.drawn())
 
         task.heard.connect(hear)
         task.start()

@@ -15,7 +15,7 @@ from typing import Any
 from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal  # type: ignore[attr-defined]
 
 from napari_noisyseg.errors import StoppedError, UserError
-from napari_noisyseg.plugin.control import Control
+from napari_noisyseg.plugin.control import LONGEST_WAY, Control
 from napari_noisyseg.plugin.failures import describe_failure, text_of
 from napari_noisyseg.plugin.mailbox import Mailbox, Progress
 from napari_noisyseg.plugin.quiet_collector import collector
@@ -56,11 +56,15 @@ class Step:
         Steps done, and in all.
     news
         Anything that the main thread is to hear of; nothing that keeps a network or tensors alive.
+    gives_way
+        Whether the work waits, `LONGEST_WAY` seconds at most, until `Task.drawn` is called: a
+        thread that computes slows the window down to half.
     """
 
     done: int
     total: int
     news: Any = None
+    gives_way: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,10 @@ class Task(QObject):
         if self.is_running:
             self._set_state(TaskState.STOPPING)
 
+    def drawn(self) -> None:
+        """Say that the news of a step which gives way are on the screen."""
+        self._control.window_done()
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the thread; return whether it has ended. Its last messages are delivered."""
         if self._thread.ident is not None:
@@ -222,8 +230,12 @@ def _steps(work: Work, mailbox: Mailbox, control: Control) -> _Ended:
             spent = time.monotonic() - began
             left = spent / step.done * (step.total - step.done) if step.done else None
             mailbox.set_progress(Progress("task", step.done, step.total, left))
+            if step.gives_way:
+                control.expect_window()
             if step.news is not None:
-                mailbox.add(step.news)
+                mailbox.add(step.news, at_once=step.gives_way)
+            if step.gives_way:
+                control.give_way(LONGEST_WAY)
     return _Ended(TaskState.STOPPED)
 
 

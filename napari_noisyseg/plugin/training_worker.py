@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.model.configuration import TrainingConfig
-from napari_noisyseg.plugin.control import Control, Watch
+from napari_noisyseg.plugin.control import LONGEST_WAY, Control, Watch
 from napari_noisyseg.plugin.curves import LossMeter, epoch_point
 from napari_noisyseg.plugin.failures import describe_failure, text_of
 from napari_noisyseg.plugin.mailbox import Mailbox, Progress
@@ -29,10 +29,6 @@ logger = logging.getLogger(__name__)
 
 PREVIEW_SHARE = 0.15
 """Share of the time that previews may take."""
-
-
-LONGEST_WAY = 3.0
-"""Seconds that the window may take to draw previews before the training goes on regardless."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QTimer
 
 from napari_noisyseg import predict
 from napari_noisyseg.annotation.images import png_bytes, read_image, read_mask
@@ -101,6 +102,23 @@ def test_the_dock_opens_quickly_and_without_torch():
     took, torch = done.stdout.split()[-2:]
     assert float(took) < 1
     assert torch == "False"
+
+
+def test_its_layers_are_made_in_turns_labels_first_and_on_top(dock, qtbot):
+    made = []
+    viewer = dock._viewer
+    viewer.layers.events.inserted.connect(lambda event: made.append((event.value, turn[0])))
+    turn = [0]
+    loop = QTimer()
+    loop.timeout.connect(lambda: turn.__setitem__(0, turn[0] + 1))
+    loop.start(1)
+    dock.form.predict_button.click()
+    finish(dock, qtbot)
+    loop.stop()
+    (first, before), (second, after) = made
+    assert (type(first).__name__, type(second).__name__) == ("Labels", "Image")
+    assert after > before
+    assert viewer.layers.index(first) > viewer.layers.index(second)
 
 
 def test_a_stack_is_predicted_as_the_library_predicts_it_and_lies_on_its_image(dock, run, qtbot):

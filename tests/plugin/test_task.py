@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import time
 import weakref
 
 import pytest
@@ -125,3 +126,36 @@ def test_nothing_of_the_work_is_kept_at_the_end(qtbot, said):
         task.join(5)
         gc.collect()
         assert there() is None
+
+
+def test_a_step_that_gives_way_waits_until_all_is_drawn(qtbot, said):
+    drawn, went_on = threading.Event(), []
+
+    def work(control):
+        yield Step(1, 2, "slice", gives_way=True)
+        went_on.append(drawn.is_set())
+        yield Step(2, 2)
+
+    task = Task("prediction", work)
+    task.start()
+    with qtbot.waitSignal(task.heard, timeout=5000):
+        pass
+    qtbot.wait(100)
+    assert went_on == []
+    drawn.set()
+    task.drawn()
+    qtbot.waitUntil(lambda: task.is_over, timeout=5000)
+    assert went_on == [True]
+
+
+def test_a_stop_ends_the_wait_for_the_window(qtbot, said):
+    def work(control):
+        yield Step(1, 2, "slice", gives_way=True)
+
+    task = Task("prediction", work)
+    task.start()
+    qtbot.wait(50)
+    began = time.monotonic()
+    task.stop()
+    assert task.join(5)
+    assert time.monotonic() - began < 1
