@@ -17,9 +17,6 @@ from napari_noisyseg.plugin.slice_uses import by_combination
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-NEEDS_BOTH = ("trust", "paper", "image", "finetune", "joint")
-"""Ways of learning that need clean and noisy annotations."""
-
 
 @dataclass(frozen=True)
 class Counts:
@@ -155,9 +152,9 @@ def problem_of(counts: Counts, layers: Sequence[Layer], method: str) -> str:
 
 
 def _missing(counts: Counts, method: str) -> str:
-    if method in (*NEEDS_BOTH, "clean") and not counts.clean:
+    if method != "plain" and not counts.clean:
         return "Mark at least one annotation as clean: one you trust."
-    if method in (*NEEDS_BOTH, "plain") and not counts.noisy:
+    if method != "clean" and not counts.noisy:
         if counts.both:
             return (
                 "Every noisy annotation is of a slice that is clean as well: mark one as noisy "
