@@ -16,6 +16,7 @@ from napari_noisyseg.plugin.control import Watch
 from napari_noisyseg.plugin.overlay import Overlay, OverlayKind
 from napari_noisyseg.plugin.overlay_set import OverlaySet
 from napari_noisyseg.plugin.previews import Preview
+from napari_noisyseg.plugin.window_close import when_closed
 
 if TYPE_CHECKING:
     import napari
@@ -73,6 +74,7 @@ class Overlays:
         if viewer is not None:
             viewer.layers.events.removed.connect(self._on_removed)
             viewer.dims.events.point.connect(self._on_point)
+            when_closed(viewer, self.close)
 
     @classmethod
     def of(cls, session: Session) -> Overlays:
@@ -175,7 +177,7 @@ class Overlays:
         self.changed.emit()
 
     def close(self) -> None:
-        """Let go of everything; the layers stay."""
+        """Let go of everything, when the window closes; the layers stay."""
         self._timer.stop()
         self._to_add.clear()
         self._to_bar.clear()

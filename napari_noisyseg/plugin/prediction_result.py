@@ -54,7 +54,7 @@ class PredictionResult:
     """
 
     def __init__(self, viewer: Viewer, image: Image, model_name: str) -> None:
-        self._viewer = weakref.ref(viewer)
+        self._viewer: Callable[[], Viewer | None] = weakref.ref(viewer)
         self._image = weakref.ref(image)
         self._title = f" ({model_name})"
         self.visible = True
@@ -146,6 +146,7 @@ class PredictionResult:
         viewer = self._viewer()
         if viewer is not None:
             viewer.layers.events.removed.disconnect(self._on_removed)
+        self._viewer = lambda: None
 
     @property
     def _overlays(self) -> list[Overlay]:

@@ -214,12 +214,12 @@ class Predictions:
 
     def close(self) -> None:
         """Stop, and wait a while: the window is closed."""
+        for result in self._results.values():
+            result.close()
         if self.task is not None:
             self.task.stop()
             self.task.join(CLOSING_SECONDS)
         self.task = None
-        for result in self._results.values():
-            result.close()
         self._results.clear()
         self._current = None
 

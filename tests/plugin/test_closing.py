@@ -9,7 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.plugin.geometry import Fit
+from napari_noisyseg.plugin.overlays import Overlays
+from napari_noisyseg.plugin.prediction_job import Begun, ModelFacts, Predicted
+from napari_noisyseg.plugin.prediction_result import PredictionResult
+from napari_noisyseg.plugin.predictions import Predictions
+from napari_noisyseg.plugin.previews import Preview, PreviewKey
+from napari_noisyseg.plugin.session import Session
 
 SCRIPT = """
 import json, sys, time
@@ -68,12 +78,12 @@ napari.run()
 
 
 @pytest.mark.slow
-def test_closing_the_window_saves_the_run_and_leaves_no_process(tmp_path):
+def test_closing_the_window_saves_the_run_and_leaves_no_process(tmp_path, crowding):
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         pytest.skip("no screen")
     run = tmp_path / "run"
     environment = {**os.environ, "HOME": str(tmp_path), "NAPARI_CONFIG": str(tmp_path / "n.yaml")}
-    began = time.monotonic()
+    crowded, began = crowding(), time.monotonic()
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", SCRIPT, str(run)],
         env=environment,
@@ -87,12 +97,39 @@ def test_closing_the_window_saves_the_run_and_leaves_no_process(tmp_path):
     figures = json.loads(done.stdout.strip().splitlines()[-1])
     print(f"{figures}, whole process {time.monotonic() - began:.1f} s")
     assert figures["state"] == "stopped"
-    assert figures["progress"] < 1
-    assert figures["overlay"] < 10
-    assert figures["closing"] < 5
+    crowded = max(crowded, crowding())
+    assert figures["progress"] < crowded
+    assert figures["overlay"] < 10 * crowded
+    assert figures["closing"] < 5 * crowded
     for name in ("config.toml", "checkpoint.pt", "log.csv"):
         assert (run / name).is_file()
     assert resumed_step(run) >= figures["done"]
+
+
+def test_a_window_that_was_closed_gets_no_more_layers(make_napari_viewer, qtbot):
+    viewer = make_napari_viewer()
+    image = viewer.add_image(np.zeros((2, 20, 20), np.uint8), name="chest")
+    labels = np.zeros((2, 20, 20), np.uint8)
+    labels[:, :9] = 1
+    crowd = viewer.add_labels(labels, name="crowd")
+    session = Session.of(viewer)
+    session.set_role(crowd, Role.NOISY)
+    session.set_role(crowd, Role.CLEAN, 1)
+    overlays = Overlays.of(session)
+    overlays.begin(session.plan(), lambda: None, lambda: None)()
+    result = PredictionResult(viewer, image, "run")
+    Predictions.of(session)._results[id(image), "run"] = result
+    fit = Fit((2,), (20, 20), full=(20, 20))
+    chances = (np.zeros((2, 20, 20), np.float32),)
+    result.begin(Begun(ModelFacts((0, 1), 1, volume=False), fit, chances))
+    weights = np.ones((1, 20, 20), np.float32)
+    overlays.take([Preview(PreviewKey("weights", "chest", "crowd", 0), weights)])
+    viewer.close()
+    known = list(viewer.layers)
+    overlays.take([Preview(PreviewKey("weights", "chest", "crowd", 0), weights)])
+    result.take(Predicted(0, 1))
+    qtbot.wait(200)
+    assert list(viewer.layers) == known
 
 
 def resumed_step(run: Path) -> int:
