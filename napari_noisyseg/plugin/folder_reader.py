@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ MOST_BYTES = 2 << 30
 """Bytes of images that are opened from a folder."""
 MOST_PADDING = 1.3
 """Images of different sizes become one stack if it is no larger than this times all of them."""
+MOST_SIZES = 4
+"""Images of no more sizes than this may be stacks of one size each."""
+MOST_PADDING_OF_MANY = 3
+"""The same limit for images of more sizes: with a stack for each nobody would find their way."""
 
 _LAYOUT = re.compile(r"(noisy|clean|test)_(img|gt)", re.IGNORECASE)
 _IMAGES = re.compile(r"(images?|imgs?|pictures?|photos?|raw)", re.IGNORECASE)
@@ -71,7 +76,7 @@ def open_image_folder(path: Path) -> list[LayerTuple]:
         A stack of the images and one of each kind of mask, the slices named. Masks of 0 and 255
         become labels 0 and 1. The roles of a data folder are marked. Images of different sizes are
         padded to the largest at the right and below, or, where that would be too much, are stacks of
-        their own for each size.
+        their own for each size, or for small and large ones where there are many sizes.
 
     Raises
     ------
@@ -200,14 +205,33 @@ def _refuse_mixed(pictures: Sequence[_Picture], path: Path) -> None:
 
 def _stacks(pictures: Sequence[_Picture]) -> Mapping[tuple[int, int], list[_Picture]]:
     """Put pictures into stacks of one size: all into one, if little is padded."""
-    sizes = [picture.pixels.shape[1:] for picture in pictures]
+    sizes = [(int(h), int(w)) for _, h, w in (picture.pixels.shape for picture in pictures)]
     height, width = (max(size[axis] for size in sizes) for axis in (0, 1))
     if height * width * len(sizes) <= MOST_PADDING * sum(h * w for h, w in sizes):
         return {(height, width): list(pictures)}
     groups: dict[tuple[int, int], list[_Picture]] = {}
-    for picture, (h, w) in zip(pictures, sizes, strict=True):
-        groups.setdefault((h, w), []).append(picture)
+    for size, group in _alike(sizes):
+        groups.setdefault(size, []).extend(pictures[place] for place in group)
     return groups
+
+
+def _alike(sizes: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Yield the size of each stack and the places of its pictures, those of like size together."""
+    many = len(set(sizes)) > MOST_SIZES
+    group: list[int] = []
+    full, area = (0, 0), 0
+    for place in sorted(range(len(sizes)), key=lambda at: (max(sizes[at]), sizes[at])):
+        height, width = sizes[place]
+        wanted = (max(full[0], height), max(full[1], width))
+        room = math.prod(wanted) * (len(group) + 1)
+        fits = many and room <= MOST_PADDING_OF_MANY * (area + height * width)
+        if group and sizes[place] != full and not fits:
+            yield full, sorted(group)
+            group, wanted, area = [], (height, width), 0
+        group.append(place)
+        full, area = wanted, area + height * width
+    if group:
+        yield full, sorted(group)
 
 
 def _layers(title: str, size: tuple[int, int], pictures: Sequence[_Picture]) -> list[LayerTuple]:

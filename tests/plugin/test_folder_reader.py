@@ -57,6 +57,17 @@ def test_images_of_very_different_sizes_are_stacks_of_their_own(tmp_path):
     assert found["skin 24 x 20 masks"][1]["metadata"][METADATA_KEY]["image"] == "skin 24 x 20"
 
 
+def test_images_of_many_sizes_are_few_stacks_and_not_one_for_each_size(tmp_path):
+    sizes = [(40, 20 + index) for index in range(6)] + [(20 + index, 40) for index in range(6)]
+    layers = open_image_folder(make_folder(tmp_path / "cells", [*sizes, (200, 220)], 1))
+    found = named(layers)
+    assert [data.shape for data, _ in found.values()] == [(12, 40, 40)] * 2 + [(1, 200, 220)] * 2
+    about = found["cells 40 x 40"][1]["metadata"][METADATA_KEY]
+    # In the folder's order.
+    assert about["names"] == sorted(f"im{index}" for index in range(12))
+    assert found["cells 40 x 40 masks"][1]["metadata"][METADATA_KEY]["image"] == "cells 40 x 40"
+
+
 def test_each_folder_of_masks_is_an_annotation_and_missing_masks_are_left_out(tmp_path):
     folder = make_folder(tmp_path / "cells")
     put(folder / "masks_crowd", "im1", np.full((20, 24), 255))
