@@ -61,8 +61,20 @@ class TrainingConfig(BaseModel):
         "resize whole images to 'size', or cut crops at native resolution; auto decides by the "
         "objects' size in the clean annotations",
     )
-    size: int = _setting(96, "side of the resized images", unit="pixels", ge=16, le=4096)
-    crop: int = _setting(256, "side of the crops", unit="pixels", ge=16, le=4096)
+    size: int = _setting(
+        96,
+        "side of the resized images; larger keeps finer detail and takes longer",
+        unit="pixels",
+        ge=16,
+        le=4096,
+    )
+    crop: int = _setting(
+        256,
+        "side of the crops; larger shows more of the surroundings and takes longer",
+        unit="pixels",
+        ge=16,
+        le=4096,
+    )
     augmentation: Literal["strong", "none"] = _setting(
         "strong",
         "random flips, turns, scale, shift, brightness, contrast, colour and noise of training "
@@ -71,31 +83,60 @@ class TrainingConfig(BaseModel):
 
     epochs: int = _setting(
         30,
-        "passes over the noisy images, each of at least 'shortest_epoch' steps",
+        "passes over the noisy images, each of at least 'shortest_epoch' steps; more learn longer and "
+        "take longer",
         unit="epochs",
         ge=1,
         le=1_000_000,
     )
     shortest_epoch: int = _setting(
-        20, "least number of steps that makes an epoch", unit="steps", ge=1, le=1_000_000
+        20,
+        "least number of steps that makes an epoch; more let few images be learned for longer",
+        unit="steps",
+        ge=1,
+        le=1_000_000,
     )
-    noisy_batch: int = _setting(8, "noisy images per step", unit="images", ge=1, le=4096)
-    clean_batch: int = _setting(8, "clean images per step", unit="images", ge=1, le=4096)
+    noisy_batch: int = _setting(
+        8,
+        "noisy images per step; more make steps steadier, slower and larger in memory",
+        unit="images",
+        ge=1,
+        le=4096,
+    )
+    clean_batch: int = _setting(
+        8,
+        "clean images per step; more judge more steadily, slower and with more memory",
+        unit="images",
+        ge=1,
+        le=4096,
+    )
     optimizer: Literal["adamw", "sgd"] = _setting("adamw", "optimiser of the network")
     learning_rate: float = _setting(
-        5e-3, "size of an optimiser step at its highest", gt=0, le=10, allow_inf_nan=False
+        5e-3,
+        "size of an optimiser step at its highest; higher learns faster, and too high not at all",
+        gt=0,
+        le=10,
+        allow_inf_nan=False,
     )
     schedule: Literal["cosine", "steps", "constant"] = _setting(
         "cosine",
         "course of the learning rate: cosine (short rise, then down to zero), steps (a tenth after "
         "a third and again after two thirds of the run), constant",
     )
-    momentum: float = _setting(0.9, "momentum of sgd", ge=0, lt=1, allow_inf_nan=False)
-    weight_decay: Finite = _setting(1e-4, "pull of the parameters towards zero", le=1)
+    momentum: float = _setting(
+        0.9,
+        "momentum of sgd; higher goes on longer in the same direction",
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+    )
+    weight_decay: Finite = _setting(
+        1e-4, "pull of the parameters towards zero; higher keeps the network simpler", le=1
+    )
     averaging: float = _setting(
         0.98,
         "decay per step of the moving average of the parameters that is evaluated and kept; 0 keeps "
-        "the parameters themselves",
+        "the parameters themselves, higher averages over more steps",
         ge=0,
         lt=1,
         allow_inf_nan=False,
@@ -104,7 +145,7 @@ class TrainingConfig(BaseModel):
     clean_strength: Finite = _setting(
         1.0,
         "strength of the clean images' own loss in the update of trust and image; 0 leaves the "
-        "clean images to judge only (paper never adds it)",
+        "clean images to judge only, higher follows them more (paper never adds it)",
         le=100,
     )
     tangent: Tangent = _setting(
@@ -113,25 +154,37 @@ class TrainingConfig(BaseModel):
         "forward-mode (exact, dearer); paper and image are always exact",
     )
     evidence_every: int = _setting(
-        1, "trust: refresh the evidence at every k-th step", unit="steps", ge=1, le=1000
+        1,
+        "trust: refresh the evidence at every k-th step; higher is quicker, and learns trust later",
+        unit="steps",
+        ge=1,
+        le=1000,
     )
     evidence_decay: float = _setting(
-        0.8, "trust: decay per visit of a pixel's evidence", ge=0, lt=1, allow_inf_nan=False
+        0.8,
+        "trust: decay per visit of a pixel's evidence; higher remembers more of earlier visits",
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
     )
     trust_slope: float = _setting(
         2.0,
-        "trust: slope kappa of trust = sigmoid(kappa x evidence); 0 trusts all pixels alike",
+        "trust: slope kappa of trust = sigmoid(kappa x evidence); 0 trusts all pixels alike, "
+        "higher parts the believed from the doubted more sharply",
         ge=0,
         le=100,
         allow_inf_nan=False,
     )
     finetune_share: Share = _setting(
-        0.5, "finetune: share of the steps on clean images, at the end", unit="share"
+        0.5,
+        "finetune: share of the steps on clean images, at the end; more leave fewer noisy ones",
+        unit="share",
     )
 
     validation_share: float = _setting(
         0.2,
-        "share of the clean images held out for validation, never used for weights or training",
+        "share of the clean images held out for validation, never used for weights or training; "
+        "more measure more surely and leave fewer to learn from",
         unit="share",
         ge=0,
         le=0.9,
@@ -139,7 +192,8 @@ class TrainingConfig(BaseModel):
     )
     validation_from: int = _setting(
         20,
-        "least number of clean images from which some are held out; below it all of them train",
+        "least number of clean images from which some are held out; below it all of them "
+        "train; higher trains on all of larger sets",
         unit="images",
         ge=2,
         le=1_000_000,
@@ -151,7 +205,9 @@ class TrainingConfig(BaseModel):
         le=2**31 - 1,
     )
 
-    seed: int = _setting(0, "seed of everything random", ge=0, le=2**32 - 1)
+    seed: int = _setting(
+        0, "seed of everything random; another number gives another run", ge=0, le=2**32 - 1
+    )
     device: str = _setting(
         "auto",
         "auto (CUDA if found, else Apple's mps, else the processor), cpu, cuda, cuda:1, mps",
@@ -162,14 +218,15 @@ class TrainingConfig(BaseModel):
     )
     memory: int = _setting(
         2048,
-        "memory for decoded images; what does not fit is read again when needed",
+        "memory for decoded images; what does not fit is read again when needed, so more is quicker",
         unit="MiB",
         ge=1,
         le=1_000_000,
     )
     checkpoint_minutes: float = _setting(
         5.0,
-        "longest time between two checkpoints; every epoch ends with one",
+        "longest time between two checkpoints; every epoch ends with one; more minutes may be lost "
+        "when the computer fails",
         unit="minutes",
         gt=0,
         le=1e6,

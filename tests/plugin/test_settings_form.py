@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -34,6 +36,13 @@ def test_every_setting_has_a_widget_and_is_described_by_the_configuration(form):
         description = FIELDS[name].description
         assert description.split(";")[0].split("'")[0][:20] in setting.widget.toolTip()
         assert setting.widget.accessibleName() == name.replace("_", " ")
+
+
+def test_every_number_says_what_happens_when_it_is_raised(form):
+    numbers = {n: s.widget for n, s in form.settings.items() if not isinstance(s.widget, QComboBox)}
+    assert len(numbers) > 15
+    for name, widget in numbers.items():
+        assert re.search(r"\b(more|larger|higher|another)\b", widget.toolTip()), name
 
 
 def test_the_form_shows_the_defaults_and_gives_them_back(form):
