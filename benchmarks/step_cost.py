@@ -70,9 +70,11 @@ class Contender:
         self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATE)
         shapes = [(config.size, config.size)] * batch
         if name == "double backward":
-            self.method: Method = DoubleBackward(config, self.network, shapes, 1, nullcontext)
+            self.method: Method = DoubleBackward(
+                config, self.network, shapes, 1, nullcontext, self.network
+            )
         else:
-            self.method = make_method(config, self.network, shapes, 1, nullcontext)
+            self.method = make_method(config, self.network, shapes, 1, nullcontext, self.network)
 
     def step(self, noisy: Batch, clean: Batch) -> None:
         """Take one whole step, optimiser included."""

@@ -130,7 +130,12 @@ def test_dropout_draws_the_same_mask_for_the_difference_and_for_the_training_for
     noisy, clean = sample_batches(0, 2)
     network = Plain(0.5)
     method = make_method(
-        TrainingConfig(), network, [(48, 48)] * 2, 1, lambda: torch.autocast("cpu", enabled=False)
+        TrainingConfig(),
+        network,
+        [(48, 48)] * 2,
+        1,
+        lambda: torch.autocast("cpu", enabled=False),
+        network,
     )
     method.step(0, lambda: noisy, lambda: clean)
     judged, shifted, trained = network.drawn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,19 @@ def tiny_config() -> TrainingConfig:
         clean_batch=2,
         device="cpu",
     )
+
+
+@pytest.fixture
+def crowding() -> Callable[[], float]:
+    """Measure how many times longer work takes because others want the processor as well."""
+
+    def measure() -> float:
+        wall, own = time.perf_counter(), time.thread_time()
+        while time.thread_time() - own < 0.15:
+            pass
+        return max(1.0, (time.perf_counter() - wall) / 0.15)
+
+    return measure
 
 
 @pytest.fixture
