@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
@@ -23,9 +22,10 @@ from napari_noisyseg.plugin.marks import LETTERS, Zero, slice_names
 from napari_noisyseg.plugin.new_annotation import new_annotation
 from napari_noisyseg.plugin.next_step import next_step
 from napari_noisyseg.plugin.pairing import Pairing, images_of
+from napari_noisyseg.plugin.plain_text import tooltip
 from napari_noisyseg.plugin.recovery import RecoveryBanner
 from napari_noisyseg.plugin.session import Session
-from napari_noisyseg.plugin.slice_codes import codes_of, tally_text
+from napari_noisyseg.plugin.slice_codes import EMPTY, codes_of, tally_text
 from napari_noisyseg.plugin.slice_reading import SliceReading
 from napari_noisyseg.plugin.slice_text import CanvasText, canvas_text, slice_sentence
 from napari_noisyseg.plugin.slice_uses import all_roles, counting_roles
@@ -194,6 +194,7 @@ class AnnotationsDock(QWidget):
             return
         self._following = True
         self._session.changed.connect(self._soon)
+        self._session.job_changed.connect(self._soon)
         self._viewer.dims.events.point.connect(self._show_slice)
         self._viewer.layers.selection.events.changed.connect(self._soon)
         self._viewer.events.theme.connect(self._show_theme)
@@ -210,6 +211,7 @@ class AnnotationsDock(QWidget):
             return
         self._following = False
         self._session.changed.disconnect(self._soon)
+        self._session.job_changed.disconnect(self._soon)
         self._settle.stop()
         self._reading.stop()
         self._keys.unbind()
@@ -323,13 +325,20 @@ class AnnotationsDock(QWidget):
         first, last = self.form.strip.range
         title = f"Slice {index}" if first == last else f"Slices {first}–{last}"
         self.form.buttons.set_slice(title, info.slices > 1)
-        self.form.buttons.set_roles(info.mark.role, info.mark.role_of(index))
+        self.form.buttons.set_roles(info.mark.role, self._pressed(info, index))
         group = self._group(pairing)
         text = slice_sentence(group, self._session.contents, index)
         self.form.sentence.setText(text)
         self.form.sentence.setVisible(bool(text))
         if self._following:
             self._canvas.write(canvas_text(group, self._session.contents, index, info.layer))
+
+    def _pressed(self, info: AnnotationInfo, index: int) -> Role | None:
+        """Return the role of a slice; none where it has to be marked by itself to count as clean."""
+        role, codes = info.mark.role_of(index), self.form.strip.codes
+        empty = index < len(codes) and codes[index] == EMPTY
+        alone = info.slices < 2 or index in info.mark.slices
+        return None if role is Role.CLEAN and empty and not alone else role
 
     def _show_history(self) -> None:
         history = self._session.history
@@ -340,4 +349,4 @@ class AnnotationsDock(QWidget):
             button.setEnabled(bool(title))
             button.setAccessibleName(f"{name} {title}".strip())
             tip = f"{name}: {title}" if title else f"Nothing to {name.lower()}."
-            button.setToolTip(escape(tip))
+            button.setToolTip(tooltip(tip))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import (  # type: ignore[attr-defined]
@@ -30,6 +29,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_noisyseg.plugin.marks import LETTERS, Mark
+from napari_noisyseg.plugin.plain_text import tooltip
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -69,6 +69,10 @@ class AnnotationsTable(QTableWidget):
         self._filling = False
         self.images: Callable[[], Sequence[Image]] = list
         self.setAccessibleName("Annotation layers")
+        self.setToolTip(
+            "The annotation layers, uppermost first. Select the ones to mark; the arrow keys move, and "
+            "F2 chooses another image."
+        )
         self.setHorizontalHeaderLabels(list(_HEADERS))
         for column, tip in enumerate(_HEADER_TIPS):
             self.horizontalHeaderItem(column).setToolTip(tip)
@@ -78,8 +82,7 @@ class AnnotationsTable(QTableWidget):
         header.setMinimumSectionSize(18)
         for column in (SHARE, SLICES, WARNING):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        for column in (NAME, IMAGE):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.AllEditTriggers)
@@ -117,7 +120,7 @@ class AnnotationsTable(QTableWidget):
         chosen = {row for row, info in enumerate(infos) if info.layer in selected}
         if chosen != self._selected_rows():
             self._select_rows(chosen)
-        self._fit_role()
+        self._fit_columns()
         self._filling = False
 
     def info(self, row: int) -> AnnotationInfo:
@@ -137,7 +140,7 @@ class AnnotationsTable(QTableWidget):
     def resizeEvent(self, event: QResizeEvent | None) -> None:
         """Leave the names enough room."""
         super().resizeEvent(event)
-        self._fit_role()
+        self._fit_columns()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Move by the arrow keys, open the list of images by F2; all other keys are napari's."""
@@ -156,10 +159,16 @@ class AnnotationsTable(QTableWidget):
         if row < len(self._infos):
             self.image_chosen.emit(self._infos[row].layer, image)
 
-    def _fit_role(self) -> None:
-        """Give the roles the width they need, up to a fifth of the table's."""
-        needed = max(self.sizeHintForColumn(ROLE), self.horizontalHeader().sectionSizeHint(ROLE))
-        self.setColumnWidth(ROLE, min(needed + 4, self.viewport().width() // 5))
+    def _fit_columns(self) -> None:
+        """Give roles and images the width they need, but not what the annotations' names need."""
+        width = self.viewport().width()
+        self.setColumnWidth(ROLE, min(self._needed(ROLE), width // 5))
+        names = width - sum(self.columnWidth(c) for c in (ROLE, SHARE, SLICES, WARNING))
+        self.setColumnWidth(IMAGE, min(self._needed(IMAGE), 2 * names // 5))
+
+    def _needed(self, column: int) -> int:
+        header = self.horizontalHeader().sectionSizeHint(column)
+        return max(self.sizeHintForColumn(column), header) + 4
 
     def _show_cell(self, row: int, column: int, text: str, tip: str) -> None:
         item = self.item(row, column)
@@ -255,12 +264,12 @@ def _cells(info: AnnotationInfo) -> list[tuple[str, str]]:
     elif info.slices == 1:
         slices = "1"
     return [
-        (info.layer.name, escape(info.layer.name)),
-        (f"{image} ▾", f"{escape(image)}: {how}. Click to choose another."),
-        (role, f"{escape(role)}. Mark it by the buttons below."),
+        (info.layer.name, tooltip(info.layer.name)),
+        (f"{image} ▾", tooltip(f"{image}: {how}. Click to choose another.")),
+        (role, f"{role}. Mark it by the buttons below."),
         (share, _HEADER_TIPS[SHARE]),
         (slices, _HEADER_TIPS[SLICES]),
-        ("!" if info.warning else "", escape(info.warning)),
+        ("!" if info.warning else "", tooltip(info.warning)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_noisyseg.files import shown
+from napari_noisyseg.plugin.job import JobState
 from napari_noisyseg.plugin.marks import read_mark
 from napari_noisyseg.plugin.pairing import images_of, is_annotation
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 def next_step(session: Session) -> str:
     """Return what to do next, or that all is ready; reads slices that were not read yet."""
+    job = session.job
+    if job is not None and job.is_running:
+        if job.state is JobState.PAUSED:
+            return "The training is paused: let it go on, or stop it, in the training dock."
+        return f"Training on {job.sentence}. What you change now is used by the next training."
     images = images_of(session.layers)
     annotations = [layer for layer in session.layers if is_annotation(layer)]
     if not images:

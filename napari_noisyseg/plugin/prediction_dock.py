@@ -15,6 +15,7 @@ from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.pace import time_text
 from napari_noisyseg.plugin.pairing import images_of
+from napari_noisyseg.plugin.plain_text import tooltip
 from napari_noisyseg.plugin.prediction_form import PredictionForm
 from napari_noisyseg.plugin.predictions import Predictions, model_file, model_name
 from napari_noisyseg.plugin.session import Session
@@ -201,7 +202,7 @@ class PredictionDock(QWidget):
         model = self._session.model_path
         form.headline.setText(self._headline())
         form.model.setText(self._model_text(model))
-        form.model.setToolTip("" if model is None else _escaped(str(model)))
+        form.model.setToolTip("" if model is None else tooltip(str(model)))
         form.bar.setVisible(running)
         if running and task is not None:
             form.bar.setRange(0, task.total)
@@ -302,9 +303,3 @@ def _tell(sentence: str) -> None:
     from napari_noisyseg.plugin.failures import in_window
 
     show_warning(in_window(sentence))
-
-
-def _escaped(text: str) -> str:
-    from html import escape
-
-    return f"<qt>{escape(text)}</qt>"

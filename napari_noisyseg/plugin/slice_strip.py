@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPoint, QRect, QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from qtpy.QtGui import (
+    QColor,
+    QHelpEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+)
 from qtpy.QtWidgets import QAbstractScrollArea, QSizePolicy, QToolTip, QWidget
 
+from napari_noisyseg.plugin.plain_text import tooltip
 from napari_noisyseg.plugin.slice_codes import (
     CLEAN,
     EMPTY,
@@ -53,6 +62,10 @@ class SliceStrip(QAbstractScrollArea):
         self._dark = True
         self._text, self._ground = QColor("white"), QColor("#262930")
         self.setAccessibleName("Roles of the slices")
+        self.setToolTip(
+            "The role of every slice. Click one to jump to it; drag, or click with Shift, to choose "
+            "several, and mark them by the buttons or keys."
+        )
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -274,6 +287,15 @@ class SliceStrip(QAbstractScrollArea):
         text = "" if index is None else self._told(index)
         QToolTip.showText(event.globalPosition().toPoint(), text, self)
 
+    def viewportEvent(self, event: QEvent | None) -> bool:
+        """Tell of the slice under a pointer at rest; beside the cells, how the strip is used."""
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            index = self.index_at(event.pos())
+            text = self.toolTip() if index is None else self._told(index)
+            QToolTip.showText(event.globalPos(), text, self)
+            return True
+        return bool(super().viewportEvent(event))
+
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Go to the slice before or after by the arrow keys; all other keys are napari's."""
         if event is None:
@@ -307,5 +329,5 @@ class SliceStrip(QAbstractScrollArea):
 
     def _told(self, index: int) -> str:
         name = self._names(index)
-        named = f" ({escape(name)})" if name else ""
-        return f"Slice {index}{named}: {WORDS[self._codes[index]]}"
+        named = f" ({name})" if name else ""
+        return tooltip(f"Slice {index}{named}: {WORDS[self._codes[index]]}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
-_MOST_LINES = 4
+_MOST_LINES = 3
 
 
 def brief(name: str, most: int = 32) -> str:
@@ -37,6 +37,8 @@ def canvas_text(
 ) -> str:
     """Return the roles of a slice's annotations, a line each, for the canvas.
 
+    With many of them those are named that matter most: the chosen one, then the clean ones.
+
     Parameters
     ----------
     group
@@ -46,7 +48,7 @@ def canvas_text(
     index
         Flat index of the slice.
     chosen
-        The layer that is named even where it is ignored.
+        The layer that is named first, and even where it is ignored.
     """
     where = f"Slice {index}: " if group[0].full_fit.leading else ""
     marked = [
@@ -57,6 +59,10 @@ def canvas_text(
     ]
     if not marked:
         return f"{where}not marked"
+    order = list(Role)
+    marked.sort(
+        key=lambda p: (p.layer is not chosen, order.index(p.mark.role_of(index) or order[-1]))
+    )
     lines = [
         f"{_role_there(pairing, contents, index)} ({brief(pairing.layer.name)})"
         for pairing in marked[:_MOST_LINES]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QRadioButton
+from qtpy.QtCore import QEvent, QPoint, Qt
+from qtpy.QtGui import QHelpEvent
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QRadioButton
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.annotations_dock import AnnotationsDock
 from napari_noisyseg.plugin.annotations_table import IMAGE, NAME, SHARE, SLICES
+from napari_noisyseg.plugin.job import Job
 from napari_noisyseg.plugin.marks import read_mark
 from napari_noisyseg.plugin.session import Session
 
@@ -138,6 +140,9 @@ def test_layer_names_are_shown_as_they_are(model, qtbot):
         assert "<b>" not in dock.form.table.item(0, NAME).toolTip()
         assert "<b>" not in dock.form.table.item(0, IMAGE).toolTip()
         assert "<b>" not in dock.form.undo_button.toolTip()
+        for tip in (dock.form.table.item(0, NAME).toolTip(), dock.form.undo_button.toolTip()):
+            # Escaped alone, Qt would show the signs instead of what they stand for.
+            assert tip.startswith("<qt>")
         assert dock.form.table.horizontalScrollBar().maximum() == 0
         assert dock.form.minimumSizeHint().width() < 450
 
@@ -158,8 +163,64 @@ def test_every_control_tells_what_it_does(model, qtbot):
     for control in controls:
         assert control.toolTip(), control.text()
         assert control.accessibleName(), control.text()
-    assert dock.form.table.accessibleName()
-    assert dock.form.strip.accessibleName()
+    for widget in (dock.form.table, dock.form.strip):
+        assert widget.accessibleName()
+        assert widget.toolTip()
+
+
+def test_the_strip_tells_of_the_slice_under_the_pointer(model, qtbot, monkeypatch):
+    model.layers["chest"].metadata = {"napari-noisyseg": {"names": [f"a&b{i}" for i in range(12)]}}
+    dock = alone(model, qtbot)
+    strip = dock.form.strip
+    told = []
+    monkeypatch.setattr(
+        "napari_noisyseg.plugin.slice_strip.QToolTip.showText",
+        lambda _, text, *__: told.append(text),
+    )
+    for point in (strip.rect_of(3).center(), QPoint(1, 1)):
+        event = QHelpEvent(QEvent.Type.ToolTip, point, strip.viewport().mapToGlobal(point))
+        QApplication.sendEvent(strip.viewport(), event)
+    assert told == ["<qt>Slice 3 (a&amp;b3): not marked</qt>", strip.toolTip()]
+
+
+def test_an_empty_slice_of_a_clean_layer_waits_to_be_marked_by_itself(model, qtbot):
+    model.layers["crowd"].data = masks(painted=4)
+    dock = alone(model, qtbot)
+    buttons = dock.form.buttons
+    dock.mark_layer(Role.CLEAN)
+    model.dims.set_current_step(0, 2)
+    qtbot.waitUntil(lambda: buttons.slice_buttons[Role.CLEAN].isChecked())
+    model.dims.set_current_step(0, 9)
+    assert not buttons.slice_buttons[Role.CLEAN].isChecked()
+    qtbot.mouseClick(buttons.slice_buttons[Role.CLEAN], LEFT)
+    assert buttons.slice_buttons[Role.CLEAN].isChecked()
+    assert read_mark(model.layers["crowd"]).slices == {9: Role.CLEAN}
+
+
+def test_the_annotations_name_has_more_room_than_the_images(model, qtbot):
+    for layer in model.layers:
+        layer.name = f"a long name of a layer, the {layer.name}"
+    dock = alone(model, qtbot)
+    table = dock.form.table
+    qtbot.waitUntil(lambda: table.columnWidth(NAME) > 1.3 * table.columnWidth(IMAGE))
+    assert sum(table.columnWidth(c) for c in range(6)) <= table.viewport().width()
+
+
+def test_what_a_training_does_is_said_while_it_runs(
+    model, qtbot, tiny_plan, tiny_config, fake_train, tmp_path
+):
+    dock = alone(model, qtbot)
+    session = Session.of(model)
+    job = Job(tiny_plan, tiny_config, tmp_path / "run")
+    session.job = job
+    job.state_changed.connect(lambda state: session.job_changed.emit())
+    job.start()
+    qtbot.waitUntil(lambda: dock.form.headline.text().startswith("Training on 2 clean and 2 noisy"))
+    job.pause()
+    qtbot.waitUntil(lambda: dock.form.headline.text().startswith("The training is paused"))
+    job.stop()
+    assert job.join(10)
+    qtbot.waitUntil(lambda: dock.form.headline.text().startswith("Mark the annotations"))
 
 
 def test_the_strip_takes_the_themes_colours(model, qtbot):

@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 
 from napari_noisyseg import predict
 from napari_noisyseg.annotation.images import png_bytes, read_image, read_mask
@@ -337,6 +337,17 @@ def test_the_network_is_given_back(dock, qtbot, monkeypatch):
     finish(dock, qtbot)
     gc.collect()
     assert [one() for one in there] == [None]
+
+
+def test_every_stop_of_the_tab_key_has_a_name(dock):
+    stops, widget = [], dock.nextInFocusChain()
+    while widget is not dock:
+        if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and dock.isAncestorOf(widget):
+            stops.append(widget)
+        widget = widget.nextInFocusChain()
+    assert len(stops) > 10
+    # A spin box speaks for the line that is part of it.
+    assert not [w for w in stops if not (w.accessibleName() or w.parentWidget().accessibleName())]
 
 
 def test_a_model_that_is_none_is_refused(dock, run, tmp_path, monkeypatch):
