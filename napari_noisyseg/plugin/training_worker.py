@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.annotation.examples import Example
+from napari_noisyseg.errors import UserError
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.plugin.control import LONGEST_WAY, Control, Watch
 from napari_noisyseg.plugin.curves import LossMeter, epoch_point
@@ -109,10 +110,9 @@ def work(orders: list[Order], mailbox: Mailbox, control: Control) -> None:
             ended = _Worker(order, mailbox, control).run()
     except BaseException as error:  # noqa: BLE001 - a thread's exception has nobody else to hear it
         logger.error("the training failed\n%s", text_of(error))
-        ended = Ended(
-            "failed",
-            describe_failure(error, resumable=os.path.exists(out / "checkpoint.pt")),
-        )
+        # What was refused before any work began would be refused again.
+        resumable = not isinstance(error, UserError) and os.path.exists(out / "checkpoint.pt")
+        ended = Ended("failed", describe_failure(error, resumable=resumable))
     del order
     _give_back_memory()
     mailbox.add(ended)
