@@ -6,6 +6,7 @@ import pytest
 
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.plugin.failures import describe_failure, in_window, text_of
+from napari_noisyseg.plugin.job import Job, JobState
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,17 @@ def test_the_text_of_a_traceback_lets_go_of_what_the_frames_hold():
     assert "inner" in text
     assert "outer" in text
     assert [there() for there in kept] == [None, None]
+
+
+def test_a_run_that_cannot_go_on_is_not_offered_for_it(
+    tiny_plan, tiny_config, tmp_path, said, qtbot
+):
+    for seed, resume in ((1, False), (5, True)):
+        config = tiny_config.model_copy(update={"seed": seed})
+        job = Job(tiny_plan, config, tmp_path / "run", resume)
+        job.start()
+        assert job.join(60)
+    assert job.state is JobState.FAILED
+    assert job.can_resume
+    assert len(said) == 1
+    assert "'Resume'" not in said[0][1]

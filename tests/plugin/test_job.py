@@ -347,20 +347,6 @@ def test_a_full_disk_is_told_once_and_the_run_can_go_on(make_job, said, qtbot, m
     assert job.can_resume
 
 
-def test_a_run_that_cannot_go_on_is_not_offered_for_it(make_job, said, qtbot):
-    job = make_job(epochs=200)
-    job.start()
-    qtbot.waitUntil(lambda: job.progress.phase == "training" and job.progress.done > 1)
-    job.stop()
-    over(job, qtbot)
-    again = make_job(epochs=200, seed=5, resume=True)
-    again.start()
-    over(again, qtbot)
-    assert again.state is JobState.FAILED
-    assert len(said) == 1
-    assert "'Resume'" not in said[0][1]
-
-
 def test_closing_waits_for_the_step_and_delivers_the_last_messages(train, make_job):
     train(lambda: steps(10_000, lambda step: time.sleep(0.01)))
     job = make_job()
