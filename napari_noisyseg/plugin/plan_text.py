@@ -156,9 +156,10 @@ def _missing(counts: Counts, method: str) -> str:
         return "Mark at least one annotation as clean: one you trust."
     if method != "clean" and not counts.noisy:
         if counts.both:
+            a_piece = f"an {counts.noun}" if counts.noun == "image" else f"a {counts.noun}"
             return (
-                "Every noisy annotation is of a slice that is clean as well: mark one as noisy "
-                "that has no clean annotation."
+                f"Every noisy annotation is of {a_piece} that is clean as well: mark one as noisy "
+                f"that has no clean annotation."
             )
         return "Mark at least one annotation as noisy: one you cannot trust."
     return ""

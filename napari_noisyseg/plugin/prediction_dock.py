@@ -259,9 +259,10 @@ class PredictionDock(QWidget):
         if isinstance(task.result, Path):
             where = shown(task.result)
             return f"Done: {many} in {time_text(predictions.seconds)}; the results are in {where}."
+        by = "Threshold, smallest" if self.form.threshold.isEnabled() else "Smallest"
         return (
-            f"Done: {many} in {time_text(predictions.seconds)}. Threshold, smallest object and "
-            f"separation change the labels at once."
+            f"Done: {many} in {time_text(predictions.seconds)}. {by} object and separation change "
+            f"the labels at once."
         )
 
     def _model_text(self, model: Path | None) -> str:

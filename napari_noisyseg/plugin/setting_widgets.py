@@ -94,11 +94,18 @@ class Setting(QObject):
             spin.setRange(int(low), int(high))
         unit = _unit(field)
         if unit and unit != self.name:
-            spin.setSuffix(f" {_UNITS.get(unit, unit)}")
+            self._unit = _UNITS.get(unit, unit)
+            spin.setSuffix(_suffix(self._unit, spin.value()))
+            spin.valueChanged.connect(self._show_unit)
         # Only a finished number is one: not every digit on the way to it.
         spin.setKeyboardTracking(False)
         spin.valueChanged.connect(self.changed)
         return spin
+
+    def _show_unit(self, value: float) -> None:
+        """Write one step, but two steps."""
+        if isinstance(self.widget, QSpinBox | QDoubleSpinBox):
+            self.widget.setSuffix(_suffix(self._unit, value))
 
     def _make_combo(self, field: FieldInfo, choices: list[str]) -> QComboBox:
         combo = QComboBox()
@@ -151,6 +158,10 @@ def meanings_of(field: FieldInfo) -> dict[str, str]:
         for word in words.split(" and ")
         if word in choices_of(field)
     }
+
+
+def _suffix(unit: str, value: float) -> str:
+    return f" {unit.removesuffix('s')}" if value == 1 else f" {unit}"
 
 
 def _unit(field: FieldInfo) -> str:

@@ -377,5 +377,6 @@ def test_three_classes_have_a_probability_each_and_no_threshold(
     assert np.allclose(sum(one.data for one in found), 1, atol=1e-5)
     assert found[0].data.shape == (3, SIDE, SIDE)
     assert not dock.form.threshold.isEnabled()
+    assert "Smallest object and separation change" in dock.form.headline.text()
     assert set(np.unique(np.asarray(layer(viewer, "prediction").data))) <= {0, 1, 2}
     Predictions.of(Session.of(viewer)).close()

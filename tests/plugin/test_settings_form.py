@@ -45,6 +45,15 @@ def test_every_number_says_what_happens_when_it_is_raised(form):
         assert re.search(r"\b(more|larger|higher|another)\b", widget.toolTip()), name
 
 
+def test_one_is_followed_by_a_singular(form):
+    widget = form.settings["evidence_every"].widget
+    assert widget.text() == "1 step"
+    widget.setValue(2)
+    assert widget.text() == "2 steps"
+    widget.setValue(1)
+    assert widget.text() == "1 step"
+
+
 def test_the_form_shows_the_defaults_and_gives_them_back(form):
     assert form.config() == TrainingConfig()
     assert form.preset == "balanced"
