@@ -14,7 +14,7 @@ LONGEST = 300
 
 _MEMORY_WORDS = ("out of memory", "allocate memory", "not enough memory", "alloc_cpu")
 _MEMORY_ADVICE = (
-    "memory ran out: lower the size or crop, then noisy_batch, clean_batch and width under "
+    "memory ran out: lower the size or crop, then noisy batch, clean batch and width under "
     "Advanced, or close other programs, and start again"
 )
 # What the command line says, in the words of the window.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -46,12 +47,14 @@ class Workbench(QWidget):
 
 
 def open_workbench(viewer: napari.viewer.Viewer) -> Any:
-    """Open every dock that is not open yet, as tabs, and bring the annotations to the front.
+    """Open every dock that is not open yet, all as tabs, and bring the annotations to the front.
+
+    A dock that the user took out of the window or to another side of it stays there.
 
     Parameters
     ----------
     viewer
-        The viewer whose window gets the docks; a dock that is open stays where it is.
+        The viewer whose window gets the docks.
 
     Returns
     -------
@@ -73,10 +76,18 @@ def open_workbench(viewer: napari.viewer.Viewer) -> Any:
             module, _, kind = home.partition(":")
             widget = getattr(import_module(module), kind)(viewer)
             dock = window.add_dock_widget(widget, name=_TITLES[0].format(name), area="right")
-            dock.setWindowTitle(name)  # on its tab, where there is no room for more
-            if docks:
-                dock.parent().tabifyDockWidget(docks[-1], dock)
+        dock.setWindowTitle(name)  # on its tab, where there is no room for more
         dock.show()
         docks.append(dock)
+    _make_tabs(docks)
     docks[0].raise_()
     return window
+
+
+def _make_tabs(docks: list[Any]) -> None:
+    """Make tabs of the docks that are on the same side of the window as the first of them."""
+    there = [dock for dock in docks if not dock.isFloating()]
+    for before, dock in pairwise(there):
+        window = dock.parent()
+        if window.dockWidgetArea(before) == window.dockWidgetArea(dock):
+            window.tabifyDockWidget(before, dock)

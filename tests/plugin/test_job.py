@@ -131,7 +131,7 @@ def test_out_of_memory_of_torch_says_which_settings_to_lower(train, make_job, sa
     job.start()
     over(job, qtbot)
     assert [severity for severity, _ in said] == ["error"]
-    for setting in ("size", "noisy_batch", "width"):
+    for setting in ("size", "noisy batch", "width"):
         assert setting in said[0][1]
 
 

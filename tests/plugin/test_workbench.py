@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_noisyseg.plugin.workbench import DOCKS, open_workbench
 
@@ -33,6 +34,20 @@ def test_docks_that_are_open_stay_and_are_not_opened_twice(make_napari_viewer, q
     assert len(opened(viewer)) == len(DOCKS)
     assert viewer.window.dock_widgets["Prediction (napari-noisyseg)"] is widget
     assert not dock.isHidden()
+
+
+def test_docks_opened_one_by_one_become_tabs_and_one_on_another_side_stays(
+    make_napari_viewer, qtbot
+):
+    viewer = make_napari_viewer(show=True)
+    docks = [viewer.window.add_plugin_dock_widget("napari-noisyseg", name)[0] for name in DOCKS]
+    window = viewer.window._qt_window
+    window.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, docks[2])
+    open_workbench(viewer)
+    assert window.tabifiedDockWidgets(docks[0]) == [docks[1]]
+    assert window.dockWidgetArea(docks[2]) == Qt.DockWidgetArea.BottomDockWidgetArea
+    assert [dock.windowTitle() for dock in docks] == list(DOCKS)
+    qtbot.waitUntil(lambda: docks[0].widget().isVisible())
 
 
 def test_the_workbench_opens_quickly_and_without_torch():
