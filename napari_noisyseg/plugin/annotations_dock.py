@@ -15,7 +15,7 @@ from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.annotation_info import AnnotationInfo
 from napari_noisyseg.plugin.annotations_form import AnnotationsForm
 from napari_noisyseg.plugin.data_set import ask_and_save
-from napari_noisyseg.plugin.dock_keys import DockKey, DockKeys
+from napari_noisyseg.plugin.dock_keys import DockKey, DockKeys, dock_around
 from napari_noisyseg.plugin.geometry import point_of, shown_index
 from napari_noisyseg.plugin.mark_buttons import ROLES
 from napari_noisyseg.plugin.marks import LETTERS, Zero, slice_names
@@ -198,9 +198,9 @@ class AnnotationsDock(QWidget):
         self._viewer.dims.events.point.connect(self._show_slice)
         self._viewer.layers.selection.events.changed.connect(self._soon)
         self._viewer.events.theme.connect(self._show_theme)
-        self._keys.bind()
-        keys = self._keys.text
-        self.form.keys_text.setText(f"Keys while this dock is open\n{keys}" if keys else "")
+        if (dock := dock_around(self)) is not None:
+            dock.visibilityChanged.connect(self._come_forward)
+        self._come_forward(True)
         self._show_theme()
         self.refresh()
 
@@ -210,6 +210,8 @@ class AnnotationsDock(QWidget):
         if not self._following:
             return
         self._following = False
+        if (dock := dock_around(self)) is not None:
+            dock.visibilityChanged.disconnect(self._come_forward)
         self._session.changed.disconnect(self._soon)
         self._session.job_changed.disconnect(self._soon)
         self._settle.stop()
@@ -220,6 +222,15 @@ class AnnotationsDock(QWidget):
             self._viewer.dims.events.point.disconnect(self._show_slice)
             self._viewer.layers.selection.events.changed.disconnect(self._soon)
             self._viewer.events.theme.disconnect(self._show_theme)
+
+    def _come_forward(self, front: bool) -> None:
+        """Let the keys act while no other tab is in front of the dock."""
+        if not front:
+            self._keys.unbind()
+            return
+        self._keys.bind()
+        keys = self._keys.text
+        self.form.keys_text.setText(f"Keys while this dock is in front\n{keys}" if keys else "")
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Undo and redo by the system's keys while the focus is in the dock; others are napari's."""

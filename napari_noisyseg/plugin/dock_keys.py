@@ -12,6 +12,7 @@ from napari.layers import Image, Labels, Points, Shapes
 
 if TYPE_CHECKING:
     from napari import Viewer
+    from qtpy.QtWidgets import QDockWidget, QWidget
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,20 @@ class DockKeys:
         self._bound.clear()
 
 
+def dock_around(widget: QWidget) -> QDockWidget | None:
+    """Return the dock that a widget is in, which tells when a tab hides it."""
+    from qtpy.QtWidgets import QDockWidget
+
+    around = widget.parentWidget()
+    while around is not None and not isinstance(around, QDockWidget):
+        around = around.parentWidget()
+    return around
+
+
 def _is_taken(viewer: Viewer, binding: KeyBinding) -> bool:
-    maps = [viewer.keymap, type(viewer).class_keymap]
-    maps += [kind.class_keymap for kind in (Image, Labels, Points, Shapes)]
+    # A kind has the keys of those that it is derived from, in keymaps of their own.
+    kinds = [k for one in (type(viewer), Image, Labels, Points, Shapes) for k in one.__mro__]
+    maps = [viewer.keymap, *(getattr(kind, "class_keymap", {}) for kind in kinds)]
     return any(binding in keymap for keymap in maps)
 
 

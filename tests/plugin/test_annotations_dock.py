@@ -8,7 +8,9 @@ import weakref
 
 import numpy as np
 import pytest
+from app_model.types import KeyBinding
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QTabBar
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.annotations_dock import AnnotationsDock
@@ -67,6 +69,17 @@ def click_slice(dock, qtbot, index, modifier=Qt.KeyboardModifier.NoModifier):
 
 def press(viewer, qtbot, key, modifier=Qt.KeyboardModifier.NoModifier):
     qtbot.keyClick(viewer.window._qt_viewer.canvas.native, key, modifier)
+
+
+def tab_bar(qtbot, window) -> QTabBar:
+    """Wait for a bar of two tabs that is to be seen."""
+
+    def bars():
+        found = window.findChildren(QTabBar)
+        return [bar for bar in found if bar.count() == 2 and bar.isVisible()]
+
+    qtbot.waitUntil(lambda: bool(bars()))
+    return bars()[0]
 
 
 def canvas_text(viewer) -> str:
@@ -154,7 +167,9 @@ def test_no_key_of_napari_or_of_somebody_else_is_taken(stack, qtbot):
 
     pressed = []
     stack.bind_key("Shift-C", lambda viewer: pressed.append("mine"))
-    theirs = {k for kind in (Image, Labels, Points, Shapes) for k in kind.class_keymap}
+    kinds = [k for one in (type(stack), Image, Labels, Points, Shapes) for k in one.__mro__]
+    theirs = {key for kind in kinds for key in getattr(kind, "class_keymap", {})}
+    assert KeyBinding.from_str("Ctrl+Alt+T") in theirs, "turns layers by 90 degrees"
     dock = opened(stack, qtbot)
     assert not theirs & set(stack.keymap)
     menus = {
@@ -171,6 +186,22 @@ def test_no_key_of_napari_or_of_somebody_else_is_taken(stack, qtbot):
     dock.parent().hide()
     press(stack, qtbot, Qt.Key.Key_C, SHIFT)
     assert pressed == ["mine", "mine"]
+
+
+def test_keys_rest_while_another_tab_is_in_front(stack, qtbot):
+    dock = opened(stack, qtbot)
+    other = stack.window.add_dock_widget(QLabel("other"), name="Other", area="right")
+    window = stack.window._qt_window
+    window.tabifyDockWidget(dock.parent(), other)
+    # Qt makes the tabs a little later.
+    tabs = tab_bar(qtbot, window)
+    binding = KeyBinding.from_str("Shift+T")
+    qtbot.mouseClick(tabs, LEFT, pos=tabs.tabRect(1).center())
+    qtbot.waitUntil(lambda: binding not in stack.keymap)
+    qtbot.mouseClick(tabs, LEFT, pos=tabs.tabRect(0).center())
+    qtbot.waitUntil(lambda: binding in stack.keymap)
+    press(stack, qtbot, Qt.Key.Key_T, SHIFT)
+    assert read_mark(stack.layers["crowd"]).slices == {stack.dims.current_step[0]: Role.TEST}
 
 
 def test_the_strip_jumps_by_click_and_arrow_and_chooses_ranges(stack, qtbot):
