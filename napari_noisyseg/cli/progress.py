@@ -17,6 +17,7 @@ from napari_noisyseg.learning.events import (
     Finished,
     MapsReady,
     MapWritten,
+    Measured,
     Notice,
     Started,
     StepDone,
@@ -121,6 +122,8 @@ class _Bar(_Lines):
         """Move the bar, or print what an event says above it."""
         if isinstance(event, DataRead):
             self._show("reading", event.done, event.total, "images")
+        elif isinstance(event, Measured):
+            self._show("measuring", event.done, event.total, "images")
         elif isinstance(event, MapWritten):
             self._show("writing", event.done, event.total, "weight maps")
         elif isinstance(event, StepDone):

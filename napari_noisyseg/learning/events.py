@@ -142,6 +142,14 @@ class Checkpointed:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Images that the finished model was measured on so far, and in all."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class MapWritten:
     """Weight maps written so far, and in all."""
 
@@ -179,6 +187,7 @@ Event = (
     | EpochDone
     | MapsReady
     | Checkpointed
+    | Measured
     | MapWritten
     | Finished
 )

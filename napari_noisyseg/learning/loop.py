@@ -15,6 +15,7 @@ from typing import Any
 
 from napari_noisyseg.annotation.dataset import DataSet
 from napari_noisyseg.annotation.examples import Example
+from napari_noisyseg.annotation.tables import MeasureTable
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.learning.events import (
@@ -24,6 +25,7 @@ from napari_noisyseg.learning.events import (
     Finished,
     MapsReady,
     MapWritten,
+    Measured,
     Notice,
     Started,
     StepDone,
@@ -32,7 +34,7 @@ from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.maps import ImageMaps
 from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow, checked_rows
-from napari_noisyseg.learning.validation import clean_dice, measure_examples, split_validation
+from napari_noisyseg.learning.validation import clean_dice, measure_example, split_validation
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.devices import choose_device, describe_device
 from napari_noisyseg.model.preparation import choose_sampling, largest_crop
@@ -250,14 +252,20 @@ class Loop:
             "seconds": sum(float(row[LOG_COLUMNS.index("seconds")]) for row in self.rows),
             "classes": list(self.dataset.kinds.values),
         }
-        for name, examples in (
-            ("validation" if self.held_out else "clean_training", self.held_out or None),
-            ("test", self.dataset.test),
-        ):
-            measured: Sequence[Example] = self.trained_clean if examples is None else examples
-            if measured:
-                table = measure_examples(model, measured, self.dataset)
-                metrics[name] = {"images": len(measured), **table.summary()}
+        judged: dict[str, Sequence[Example]] = {
+            "validation" if self.held_out else "clean_training": self.held_out
+            or self.trained_clean,
+            "test": self.dataset.test,
+        }
+        done, total = 0, sum(map(len, judged.values()))
+        for name, examples in judged.items():
+            table = MeasureTable()
+            for example in examples:
+                yield Measured(done, total)
+                measure_example(table, model, example, self.dataset)
+                done += 1
+            if examples:
+                metrics[name] = {"images": len(examples), **table.summary()}
         if self.folder is not None:
             for index, (name, annotator) in enumerate(self.maps.names):
                 yield MapWritten(index, len(self.maps.names))

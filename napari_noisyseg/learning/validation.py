@@ -59,23 +59,20 @@ def clean_dice(model: TrainedModel, frames: Frames) -> float:
     return float(np.mean(scores)) if scores else math.nan
 
 
-def measure_examples(
-    model: TrainedModel, examples: Sequence[Example], dataset: DataSet
-) -> MeasureTable:
-    """Measure a model on examples, at the images' own size, all measures of `measures`."""
-    table = MeasureTable()
-    for example in examples:
-        chances = model.probabilities(dataset.pixels(example))
-        add_measures(
-            table,
-            example.title,
-            class_choice(chances),
-            dataset.class_indices(example),
-            dataset.kinds,
-            chances,
-            volume=model.card.dimensions == 3,
-        )
-    return table
+def measure_example(
+    table: MeasureTable, model: TrainedModel, example: Example, dataset: DataSet
+) -> None:
+    """Add a model's measures on an example, at the image's own size, all those of `measures`."""
+    chances = model.probabilities(dataset.pixels(example))
+    add_measures(
+        table,
+        example.title,
+        class_choice(chances),
+        dataset.class_indices(example),
+        dataset.kinds,
+        chances,
+        volume=model.card.dimensions == 3,
+    )
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from napari_noisyseg.plugin.plan_text import counted
 _PHASES = {
     "reading": "reading the images",
     "training": "step",
+    "measuring": "measuring the model",
     "writing": "writing weight maps",
     "showing": "showing the results",
 }

@@ -190,6 +190,8 @@ class _Worker:
             self._tell_step(event)
         elif isinstance(event, events.DataRead):
             mailbox.set_progress(Progress("reading", event.done, event.total))
+        elif isinstance(event, events.Measured):
+            mailbox.set_progress(Progress("measuring", event.done, event.total))
         elif isinstance(event, events.MapWritten):
             mailbox.set_progress(Progress("writing", event.done, event.total))
         elif isinstance(event, events.Notice):

@@ -18,6 +18,7 @@ from napari_noisyseg.learning.events import (
     Finished,
     MapsReady,
     MapWritten,
+    Measured,
     Notice,
     Started,
     StepDone,
@@ -85,6 +86,20 @@ def test_events_come_in_the_order_of_the_work() -> None:
         assert MapsReady in kinds[done:]
     assert sum(kind is MapsReady for kind in kinds) == 2
     assert not {Checkpointed, MapWritten} & set(kinds)  # nothing is written without a folder
+
+
+def test_measuring_the_finished_model_may_be_stopped_between_two_images(tmp_path: Path) -> None:
+    training = start(out=tmp_path / "run")
+    with training:
+        measured = [event for event in training if isinstance(event, Measured)]
+    assert [(event.done, event.total) for event in measured] == [(0, 3), (1, 3), (2, 3)]
+    with start(out=tmp_path / "stopped") as training:
+        next(event for event in training if isinstance(event, Measured))
+    assert not (tmp_path / "stopped" / "metrics.json").exists()
+    with start(out=tmp_path / "stopped", resume=True) as training:
+        kinds = [type(event) for event in training]
+    assert StepDone not in kinds
+    assert kinds[-1] is Finished
 
 
 def test_the_start_says_in_words_what_is_trained_on_what() -> None:
