@@ -80,6 +80,7 @@ class AnnotationsTable(QTableWidget):
         self.verticalHeader().setDefaultSectionSize(24)
         header = self.horizontalHeader()
         header.setMinimumSectionSize(18)
+        header.setTextElideMode(Qt.TextElideMode.ElideRight)
         for column in (SHARE, SLICES, WARNING):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)

@@ -37,7 +37,8 @@ def outlook(session: Session, settings: SettingsForm) -> tuple[str, bool]:
     if outline.problem:
         return outline.problem, False
     sizes = {"resize": f"{config.size} px", "crop": f"crops of {config.crop} px"}
-    size = sizes.get(config.sampling, f"{config.size} px or crops of {config.crop} px")
+    either = f"{config.size} px (crops of {config.crop} px if the objects are small)"
+    size = sizes.get(config.sampling, either)
     seconds = pace.seconds(config, outline.counts)
     where = {"auto": "this computer", "cpu": "this CPU"}.get(config.device, config.device)
     return ready_text(outline.sentence, size, seconds, where), True

@@ -204,6 +204,7 @@ def test_the_annotations_name_has_more_room_than_the_images(model, qtbot):
     table = dock.form.table
     qtbot.waitUntil(lambda: table.columnWidth(NAME) > 1.3 * table.columnWidth(IMAGE))
     assert sum(table.columnWidth(c) for c in range(6)) <= table.viewport().width()
+    assert table.horizontalHeader().textElideMode() == Qt.TextElideMode.ElideRight
 
 
 def test_what_a_training_does_is_said_while_it_runs(

@@ -120,6 +120,9 @@ def test_the_next_thing_to_do_is_said(viewer, make_dock, qtbot):
     dock.form.settings.set_values({"method": "plain"})
     ready(qtbot, dock)
     assert headline(dock).startswith("Ready: 5 noisy slices")
+    dock.form.settings.set_values({"sampling": "auto", "crop": 32})
+    ready(qtbot, dock)
+    assert "16 px (crops of 32 px if the objects are small)" in headline(dock)
 
 
 def test_a_training_is_started_paused_and_stopped_by_its_buttons(
