@@ -15,6 +15,7 @@ import pytest
 from napari_noisyseg.annotation.arrays import examples_from_arrays
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.plugin.pace import pace
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,6 +66,12 @@ def recovery_folder(
     folder = tmp_path_factory.mktemp("state") / "recovery"
     monkeypatch.setattr("napari_noisyseg.plugin.autosave.recovery_root", lambda: folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test know how long the trainings of another one took."""
+    monkeypatch.setattr(pace, "_measured", [])
 
 
 @pytest.fixture
