@@ -38,6 +38,8 @@ MOST_LAYERS = 20
 MOST_PIXELS = 1 << 27
 """Pixels of weights that are opened, half a gibibyte of them."""
 
+_NO_LAYERS: list[Any] = [(None,)]  # what napari takes for an answer without layers
+
 
 @dataclass(frozen=True, eq=False)
 class _Map:
@@ -85,18 +87,27 @@ def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
         share these two layers as slices of a stack, whose ``metadata["napari-noisyseg"]["names"]``
         has their names in order. The first layers are visible. What exceeds `MOST_LAYERS` or
         `MOST_PIXELS` is left out with a notice. Of a run that was trained on layers, the weights
-        have the slices of these layers, which are opened again from where they came.
+        have the slices of these layers, which are opened again from where they came; if it was
+        stopped before there were weights, only what its model finds in them is shown.
 
     Raises
     ------
     UserError
-        If this is no run folder, it holds no weights yet, or a file in it is damaged.
+        If this is no run folder, it holds neither weights nor a model of layers, or a file in it
+        is damaged.
     """
     run = _run_folder(path)
     if run is None:
         raise UserError(f"{path} is no run folder: it needs config.toml and best.pt.")
     sources = RunSources.read(run)
     files = sorted((run / "weights").rglob("*.tif"))
+    if not files and sources is not None and (run / "best.pt").is_file():
+        _tell(
+            f"The run {shown(run.name)} was stopped before its weights were written: resume it to "
+            f"get them. What its model finds is shown."
+        )
+        complete_later(OpenedRun(run, sources=sources.images))
+        return _NO_LAYERS
     if not files:
         raise UserError(
             f"The run {run} has no weights yet: training writes them into weights/ when it ends."
@@ -114,7 +125,7 @@ def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
     images = _training_images(run)
     layers: list[LayerTuple] = []
     for stack in stacks:
-        shown = {
+        common = {
             "visible": not layers,
             "metadata": {METADATA_KEY: {"names": [one.name for one in stack]}},
         }
@@ -122,10 +133,10 @@ def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
         if len(stack) > 1:
             height, width = stack[0].weights.shape[1:]
             title = f"{len(stack)} slices of {width} x {height} px"
-        layers += _image_layer(title, stack, images, shown)
+        layers += _image_layer(title, stack, images, common)
         weights = np.concatenate([one.weights for one in stack])
         about = {"name": f"weights: {title}", "contrast_limits": (0, 1), "colormap": doubt()}
-        layers.append((_single(weights), about | {"blending": "translucent"} | shown, "image"))
+        layers.append((_single(weights), about | {"blending": "translucent"} | common, "image"))
     names = [about["name"] for _, about, _ in layers if not about["name"].startswith("weights: ")]
     complete_later(OpenedRun(run, names=tuple(names)))
     return layers

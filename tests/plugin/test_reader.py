@@ -197,6 +197,27 @@ def test_a_run_without_weights_is_refused_with_a_sentence(tmp_path):
         open_run(str(run))
 
 
+def test_a_run_on_layers_that_was_stopped_opens_with_what_its_model_finds(
+    tmp_path, make_napari_viewer, monkeypatch, qtbot, said
+):
+    predicted = []
+    monkeypatch.setattr(
+        Predictions, "predict_layers", lambda _, images, run, whole: predicted.append((images, run))
+    )
+    (tmp_path / "chest.tif").write_bytes(tiff_bytes(np.zeros(SIDES, np.uint8)))
+    run = make_run(tmp_path)
+    for weights in (run / "weights").iterdir():
+        weights.unlink()
+    source = SourceImage(name="chest", path=str(tmp_path / "chest.tif"), size=SIDES)
+    RunSources(images=(source,), maps=()).write(run)
+    viewer = make_napari_viewer()
+    viewer.open(str(run), plugin="napari-noisyseg")
+    qtbot.waitUntil(lambda: bool(predicted))
+    assert [layer.name for layer in viewer.layers] == ["chest"]
+    assert predicted == [([viewer.layers["chest"]], run)]
+    assert "was stopped before its weights were written" in said[0][1]
+
+
 def test_damaged_weights_are_refused_by_name(tmp_path):
     run = make_run(tmp_path)
     file = run / "weights" / "one.tif"
