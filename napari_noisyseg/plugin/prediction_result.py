@@ -109,17 +109,18 @@ class PredictionResult:
         written = set(range(predicted.first, predicted.first + predicted.pages))
         for index in written:
             stack.forget(index)
-        missing = [o for o in self._overlays if o.layer is None and not o.deleted]
         for overlay in self._overlays:
             if overlay.layer is not None:
                 overlay.refresh(viewer.dims.point, written, viewer.dims.ndisplay == 3)
-        if self._prediction in missing:  # what is looked at first, and all who ask for it, wait for
-            self._show(self._prediction)
-            missing.remove(self._prediction)
+        missing = [o for o in self._overlays if o.layer is None and not o.deleted]
+        missing.sort(key=lambda overlay: overlay is not self._prediction)  # the labels first
         self._turns.clear()
-        for overlay in missing:  # a layer takes a tenth of a second
+        for overlay in missing:  # each takes a tenth of a second
             self._turns.add(partial(self._show, overlay))
-        self._turns.add(drawn)
+        if missing:
+            self._turns.add(drawn)
+        else:
+            drawn()
 
     def _show(self, overlay: Overlay) -> None:
         """Add a layer: probabilities below the labels."""

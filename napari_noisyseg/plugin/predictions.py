@@ -159,6 +159,13 @@ class Predictions:
         # Held weakly: what a signal calls lives as long as the signal's owner.
         there, shown, same = weakref.ref(self), result, weakref.ref(task)
 
+        def drawn() -> None:
+            mine, one = there(), same()
+            if one is not None:
+                one.drawn()
+            if mine is not None and one is not None and one.is_over:
+                mine.changed.emit()  # there is something to copy now
+
         def hear(news: object) -> None:
             mine = there()
             if isinstance(news, Begun):
@@ -168,7 +175,7 @@ class Predictions:
                     mine._current = shown
                     mine.changed.emit()
             elif isinstance(news, Predicted):
-                shown.take(news, lambda: None if (one := same()) is None else one.drawn())
+                shown.take(news, drawn)
 
         task.heard.connect(hear)
         task.start()
