@@ -221,7 +221,9 @@ def _expected(parts: Sequence[str], given: object) -> tuple[str, str]:
     if parts[0] == "data":
         return ("the path of a folder" if parts[1:] else "folders, as in data.folder = 'PATH'"), ""
     field = TrainingConfig.model_fields[parts[0]]
-    choices = ["auto", "cpu", "cuda", "cuda:1", "mps"] if parts[0] == "device" else choices_of(field)
+    choices = (
+        ["auto", "cpu", "cuda", "cuda:1", "mps"] if parts[0] == "device" else choices_of(field)
+    )
     if choices:
         return " or ".join([", ".join(choices[:-1]), choices[-1]]), _did_you_mean(given, choices)
     whole = int in (field.annotation, *get_args(field.annotation))
