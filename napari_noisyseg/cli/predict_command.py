@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             if request:
                 return _interrupted(request, console, done, len(jobs))
             with _way_back(done, len(jobs)):
-                _predict(job, model, arguments, table)
+                _predict(job, model, arguments, table, done)
             console.data("Predicted", {"image": job.image, "done": done + 1, "total": len(jobs)})
         if len(table):
             with _way_back(len(jobs), len(jobs)):
@@ -126,15 +126,28 @@ def _places(arguments: argparse.Namespace) -> tuple[Path, Path, Path | None, Pat
 
 
 def _predict(
-    planned: FilePrediction, model: TrainedModel, arguments: argparse.Namespace, table: MeasureTable
+    planned: FilePrediction,
+    model: TrainedModel,
+    arguments: argparse.Namespace,
+    table: MeasureTable,
+    done: int,
 ) -> None:
     """Write an image's probabilities and mask; add its measures to the table."""
     from napari_noisyseg.annotation.classes import Classes
     from napari_noisyseg.annotation.evaluation import add_measures, class_choice
+    from napari_noisyseg.model.output_folders import make_folder
 
     pixels, labels = planned.read(model, arguments.ignore_value)
     chances = planned.predict(model, pixels)
-    planned.write(chances, model.class_values(chances, arguments.threshold))
+    masks = model.class_values(chances, arguments.threshold)
+    try:
+        planned.write(chances, masks)
+    except StorageError as error:
+        if done or not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        # Another process has tried the folder out, and removed it at the end: it was still empty.
+        make_folder(planned.chances.parent)
+        planned.write(chances, masks)
     if labels is not None:
         kinds = Classes(tuple(model.card.values), model.card.binary, arguments.ignore_value)
         truth = kinds.indices(labels, str(planned.mask))

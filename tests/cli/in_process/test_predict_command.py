@@ -13,6 +13,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_noisyseg.model.folder_prediction import FilePrediction
+
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
@@ -55,6 +57,21 @@ def test_with_true_masks_it_measures(lab: Any, grey: Any, images: Path) -> None:
         "calibration_error",
     }
     assert wanted <= set(rows[0])
+
+
+def test_a_folder_that_anothers_trial_removes_is_made_again(
+    lab: Any, grey: Any, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = FilePrediction.predict
+
+    def removing(self: FilePrediction, *given: Any) -> Any:
+        if self.name == "c0":
+            Path("out").rmdir()  # as the end of another process's trial does
+        return predict(self, *given)
+
+    monkeypatch.setattr(FilePrediction, "predict", removing)
+    lab.cli("predict", grey.run, images, "--out", "out")
+    assert names(lab.path / "out") == ["c0.tif", "c0_mask.png", "c1.tif", "c1_mask.png"]
 
 
 def test_inference_is_the_same_command(lab: Any, grey: Any, images: Path) -> None:
