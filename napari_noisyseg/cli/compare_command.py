@@ -157,7 +157,8 @@ def _compare(comparison: Comparison, console: Console, request: StopRequest) -> 
             if isinstance(event, Began | RunDone):
                 done, total = event.done, event.total
             teller.tell(event)
-            if request and done < total:
+            # Rows of one training come one after the other, but are kept together.
+            if request and done < total and not isinstance(event, RunDone):
                 break
     return _stopped(request, console, done, total) if request and done < total else 0
 
