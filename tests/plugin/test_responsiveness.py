@@ -18,6 +18,7 @@ LONGEST, OFTEN = 0.2, 0.05
 WATCHED = 8
 """Seconds that are watched after the first overlay."""
 ATTEMPTS = 3
+"""Later attempts are warm: a first start alone is measured in docs/benchmarks.md, about 190 ms."""
 
 
 class Gaps:
