@@ -23,8 +23,8 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDockWidget, QTabBar, QWidget
 
 from napari_noisyseg.files import write_file
-from napari_noisyseg.plugin import launch, training_dock
 from napari_noisyseg.plugin.preferences import Preferences
+from napari_noisyseg.plugin.training import launch, training_dock
 
 IMAGES = Path(__file__).parent / "images"
 LEFT = Qt.MouseButton.LeftButton

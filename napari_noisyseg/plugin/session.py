@@ -12,21 +12,21 @@ import numpy as np
 from psygnal import Signal
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.annotated import Contents
-from napari_noisyseg.plugin.annotation_info import AnnotationInfo, info_of
-from napari_noisyseg.plugin.history import CallChange, History
-from napari_noisyseg.plugin.layer_events import LayerWatch
-from napari_noisyseg.plugin.marks import Mark, Zero, read_mark, write_mark
-from napari_noisyseg.plugin.outline import Outline, checks, make_outline, used_slices
-from napari_noisyseg.plugin.pairing import Pairing, Unpaired, pair_layers, with_mark
-from napari_noisyseg.plugin.plan import Plan, make_plan
-from napari_noisyseg.plugin.window_close import when_closed
+from napari_noisyseg.plugin.layers.annotated import Contents
+from napari_noisyseg.plugin.layers.layer_events import LayerWatch
+from napari_noisyseg.plugin.layers.marks import Mark, Zero, read_mark, write_mark
+from napari_noisyseg.plugin.layers.pairing import Pairing, Unpaired, pair_layers, with_mark
+from napari_noisyseg.plugin.marking.annotation_info import AnnotationInfo, info_of
+from napari_noisyseg.plugin.marking.history import CallChange, History
+from napari_noisyseg.plugin.planning.outline import Outline, checks, make_outline, used_slices
+from napari_noisyseg.plugin.planning.plan import Plan, make_plan
+from napari_noisyseg.plugin.window.window_close import when_closed
 
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image, Layer
 
-    from napari_noisyseg.plugin.job import Job
+    from napari_noisyseg.plugin.training.job import Job
 
 
 class Session:

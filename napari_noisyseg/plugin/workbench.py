@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import napari.viewer
 
 DOCKS = {
-    "Annotations": "napari_noisyseg.plugin.annotations_dock:AnnotationsDock",
-    "Training": "napari_noisyseg.plugin.training_dock:TrainingDock",
-    "Prediction": "napari_noisyseg.plugin.prediction_dock:PredictionDock",
+    "Annotations": "napari_noisyseg.plugin.marking.annotations_dock:AnnotationsDock",
+    "Training": "napari_noisyseg.plugin.training.training_dock:TrainingDock",
+    "Prediction": "napari_noisyseg.plugin.predicting.prediction_dock:PredictionDock",
 }
 """The docks by their names in the manifest, in the order of their tabs."""
 

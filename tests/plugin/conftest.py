@@ -15,7 +15,7 @@ import pytest
 from napari_noisyseg.annotation.arrays import examples_from_arrays
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.model.configuration import TrainingConfig
-from napari_noisyseg.plugin.pace import pace
+from napari_noisyseg.plugin.training.pace import pace
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -64,7 +64,7 @@ def recovery_folder(
 ) -> Path:
     """Keep the annotations of the tests' sessions out of those of whoever runs the tests."""
     folder = tmp_path_factory.mktemp("state") / "recovery"
-    monkeypatch.setattr("napari_noisyseg.plugin.autosave.recovery_root", lambda: folder)
+    monkeypatch.setattr("napari_noisyseg.plugin.keeping.autosave.recovery_root", lambda: folder)
     return folder
 
 

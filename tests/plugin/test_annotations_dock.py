@@ -13,9 +13,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QTabBar
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.annotations_dock import AnnotationsDock
-from napari_noisyseg.plugin.annotations_table import IMAGE, NAME, ROLE, SHARE, SLICES, WARNING
-from napari_noisyseg.plugin.marks import Mark, read_mark
+from napari_noisyseg.plugin.layers.marks import Mark, read_mark
+from napari_noisyseg.plugin.marking.annotations_dock import AnnotationsDock
+from napari_noisyseg.plugin.marking.annotations_table import (
+    IMAGE,
+    NAME,
+    ROLE,
+    SHARE,
+    SLICES,
+    WARNING,
+)
 from napari_noisyseg.plugin.session import Session
 
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -362,7 +369,7 @@ import sys, time
 import napari
 viewer = napari.Viewer(show=False)
 began = time.process_time()
-from napari_noisyseg.plugin.annotations_dock import AnnotationsDock
+from napari_noisyseg.plugin.marking.annotations_dock import AnnotationsDock
 viewer.window.add_dock_widget(AnnotationsDock(viewer))
 took = time.process_time() - began
 loaded = {"torch", "monai"} & set(sys.modules)

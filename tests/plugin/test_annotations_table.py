@@ -10,11 +10,11 @@ from qtpy.QtGui import QHelpEvent
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QPushButton, QRadioButton
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.annotations_dock import AnnotationsDock
-from napari_noisyseg.plugin.annotations_table import IMAGE, NAME, SHARE, SLICES
-from napari_noisyseg.plugin.job import Job
-from napari_noisyseg.plugin.marks import read_mark
+from napari_noisyseg.plugin.layers.marks import read_mark
+from napari_noisyseg.plugin.marking.annotations_dock import AnnotationsDock
+from napari_noisyseg.plugin.marking.annotations_table import IMAGE, NAME, SHARE, SLICES
 from napari_noisyseg.plugin.session import Session
+from napari_noisyseg.plugin.training.job import Job
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -174,7 +174,7 @@ def test_the_strip_tells_of_the_slice_under_the_pointer(model, qtbot, monkeypatc
     strip = dock.form.strip
     told = []
     monkeypatch.setattr(
-        "napari_noisyseg.plugin.slice_strip.QToolTip.showText",
+        "napari_noisyseg.plugin.marking.slice_strip.QToolTip.showText",
         lambda _, text, *__: told.append(text),
     )
     for point in (strip.rect_of(3).center(), QPoint(1, 1)):

@@ -7,8 +7,8 @@ import weakref
 import numpy as np
 import pytest
 
-from napari_noisyseg.plugin import array_room
-from napari_noisyseg.plugin.array_room import room_for
+from napari_noisyseg.plugin.layers import array_room
+from napari_noisyseg.plugin.layers.array_room import room_for
 
 SHAPE, DTYPE = (4, 20, 20), np.dtype(np.float32)
 

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.geometry import Fit
-from napari_noisyseg.plugin.overlays import Overlays
-from napari_noisyseg.plugin.prediction_job import Begun, ModelFacts, Predicted
-from napari_noisyseg.plugin.prediction_result import PredictionResult
-from napari_noisyseg.plugin.predictions import Predictions
-from napari_noisyseg.plugin.previews import Preview, PreviewKey
+from napari_noisyseg.plugin.layers.geometry import Fit
+from napari_noisyseg.plugin.predicting.prediction_job import Begun, ModelFacts, Predicted
+from napari_noisyseg.plugin.predicting.prediction_result import PredictionResult
+from napari_noisyseg.plugin.predicting.predictions import Predictions
 from napari_noisyseg.plugin.session import Session
+from napari_noisyseg.plugin.training.overlays import Overlays
+from napari_noisyseg.plugin.training.previews import Preview, PreviewKey
 
 SCRIPT = """
 import json, sys, time
@@ -31,9 +31,9 @@ viewer = napari.Viewer()
 viewer.open_sample("napari-noisyseg", "noisy_segmentation")
 
 from pathlib import Path
-from napari_noisyseg.plugin.launch import start_training
+from napari_noisyseg.plugin.training.launch import start_training
 from napari_noisyseg.plugin.session import Session
-from napari_noisyseg.plugin.training_dock import TrainingDock
+from napari_noisyseg.plugin.training.training_dock import TrainingDock
 
 dock = TrainingDock(viewer)
 viewer.window.add_dock_widget(dock, name="Training")
@@ -138,9 +138,9 @@ def resumed_step(run: Path) -> int:
 
     from napari_noisyseg.learning.events import Started
     from napari_noisyseg.learning.training import train
-    from napari_noisyseg.plugin.launch import resumed_config
-    from napari_noisyseg.plugin.plan import make_plan
-    from napari_noisyseg.plugin.sample_data import open_lesions
+    from napari_noisyseg.plugin.keeping.sample_data import open_lesions
+    from napari_noisyseg.plugin.planning.plan import make_plan
+    from napari_noisyseg.plugin.training.launch import resumed_config
 
     plan = make_plan([Layer.create(*layer) for layer in open_lesions()])
     with train(plan.examples, resumed_config(run), out=run, resume=True) as training:

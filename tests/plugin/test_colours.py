@@ -3,8 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_noisyseg.plugin.colours import LEGENDS, colours, doubt, is_undecided, outline, undecided
-from napari_noisyseg.plugin.overlay import KINDS
+from napari_noisyseg.plugin.training.overlay import KINDS
+from napari_noisyseg.plugin.window.colours import (
+    LEGENDS,
+    colours,
+    doubt,
+    is_undecided,
+    outline,
+    undecided,
+)
 
 
 def alpha(colormap, *values):

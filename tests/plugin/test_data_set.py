@@ -9,10 +9,10 @@ from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.model.configuration import TrainingConfig
-from napari_noisyseg.plugin import data_set
-from napari_noisyseg.plugin.data_set import ask_and_save, save_as_data_set, train_command
-from napari_noisyseg.plugin.data_set_window import SavingWindow
-from napari_noisyseg.plugin.marks import Mark, write_mark
+from napari_noisyseg.plugin.keeping import data_set
+from napari_noisyseg.plugin.keeping.data_set import ask_and_save, save_as_data_set, train_command
+from napari_noisyseg.plugin.keeping.data_set_window import SavingWindow
+from napari_noisyseg.plugin.layers.marks import Mark, write_mark
 from napari_noisyseg.plugin.session import Session
 
 

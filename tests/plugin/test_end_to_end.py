@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QDockWidget, QFileDialog, QTabBar
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.cli.main import main
 from napari_noisyseg.model.settings import make_config, read_settings
-from napari_noisyseg.plugin.job import JobState
-from napari_noisyseg.plugin.marks import read_mark
+from napari_noisyseg.plugin.layers.marks import read_mark
 from napari_noisyseg.plugin.preferences import Preferences
 from napari_noisyseg.plugin.session import Session
+from napari_noisyseg.plugin.training.job import JobState
 
 LEFT = Qt.MouseButton.LeftButton
 TINY = {"size": 32, "width": 4, "epochs": 400, "device": "cpu", "seed": 1}
@@ -211,9 +211,9 @@ def test_from_the_sample_to_a_model_and_back(
 
 
 def _kinds():
-    from napari_noisyseg.plugin.annotations_dock import AnnotationsDock
-    from napari_noisyseg.plugin.prediction_dock import PredictionDock
-    from napari_noisyseg.plugin.training_dock import TrainingDock
+    from napari_noisyseg.plugin.marking.annotations_dock import AnnotationsDock
+    from napari_noisyseg.plugin.predicting.prediction_dock import PredictionDock
+    from napari_noisyseg.plugin.training.training_dock import TrainingDock
 
     return {
         "Annotations": AnnotationsDock,

@@ -5,8 +5,8 @@ import weakref
 import pytest
 
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.plugin.failures import describe_failure, in_window, text_of
-from napari_noisyseg.plugin.job import Job, JobState
+from napari_noisyseg.plugin.background.failures import describe_failure, in_window, text_of
+from napari_noisyseg.plugin.training.job import Job, JobState
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from napari_noisyseg.annotation.images import png_bytes, tiff_bytes
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.samples import write_samples
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.plugin.folder_reader import is_image_folder, open_image_folder
-from napari_noisyseg.plugin.marks import METADATA_KEY
-from napari_noisyseg.plugin.reader import get_reader
+from napari_noisyseg.plugin.keeping.folder_reader import is_image_folder, open_image_folder
+from napari_noisyseg.plugin.keeping.reader import get_reader
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY
 from napari_noisyseg.plugin.session import Session
 
 
@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_named(tmp_path, what, monkeypatch):
         )
         says = "is a stack itself"
     else:
-        monkeypatch.setattr("napari_noisyseg.plugin.folder_reader.MOST_BYTES", 1000)
+        monkeypatch.setattr("napari_noisyseg.plugin.keeping.folder_reader.MOST_BYTES", 1000)
         says = "larger than 2 GiB"
     with pytest.raises(UserError, match=says):
         open_image_folder(folder)

@@ -7,8 +7,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Shapes
 
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.plugin.annotated import read_labels
-from napari_noisyseg.plugin.geometry import (
+from napari_noisyseg.plugin.layers.annotated import read_labels
+from napari_noisyseg.plugin.layers.geometry import (
     Fit,
     fit,
     flat_index,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_noisyseg.plugin.history import NEWEST, ArrayChange, CallChange, History
+from napari_noisyseg.plugin.marking.history import NEWEST, ArrayChange, CallChange, History
 
 
 class Stack:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_noisyseg.plugin.instances import Choices, labels_of
-from napari_noisyseg.plugin.label_stack import LabelStack
+from napari_noisyseg.plugin.predicting.instances import Choices, labels_of
+from napari_noisyseg.plugin.predicting.label_stack import LabelStack
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_stack_follows_other_choices_and_new_probabilities(discs):
 
 
 def test_a_stack_keeps_no_more_slices_than_it_may(monkeypatch, discs):
-    monkeypatch.setattr("napari_noisyseg.plugin.label_stack.MOST_KEPT", 3 * 24 * 32)
+    monkeypatch.setattr("napari_noisyseg.plugin.predicting.label_stack.MOST_KEPT", 3 * 24 * 32)
     stack = LabelStack((np.zeros((9, 24, 32), np.float32),), (0, 1), volume=False)
     np.asarray(stack)
     assert len(stack._made) == 3

@@ -11,7 +11,7 @@ import pytest
 
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.learning.events import Started, StepDone
-from napari_noisyseg.plugin.job import OVER, Job, JobState
+from napari_noisyseg.plugin.training.job import OVER, Job, JobState
 
 
 class Net:

@@ -6,7 +6,7 @@ from napari.components import ViewerModel
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.plugin.label_writing import write_labels
+from napari_noisyseg.plugin.marking.label_writing import write_labels
 from napari_noisyseg.plugin.session import Session
 
 

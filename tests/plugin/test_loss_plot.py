@@ -5,12 +5,12 @@ import math
 import pytest
 from qtpy.QtGui import QColor
 
-from napari_noisyseg.plugin.curves import Curves, EpochPoint, LossPoint
-from napari_noisyseg.plugin.loss_plot import LossPlot
-from napari_noisyseg.plugin.mailbox import Progress
-from napari_noisyseg.plugin.pace import Pace, steps_of, time_text
-from napari_noisyseg.plugin.plan_text import Counts
-from napari_noisyseg.plugin.training_words import changed_text, figures_text, progress_text
+from napari_noisyseg.plugin.background.mailbox import Progress
+from napari_noisyseg.plugin.planning.plan_text import Counts
+from napari_noisyseg.plugin.training.curves import Curves, EpochPoint, LossPoint
+from napari_noisyseg.plugin.training.loss_plot import LossPlot
+from napari_noisyseg.plugin.training.pace import Pace, steps_of, time_text
+from napari_noisyseg.plugin.training.training_words import changed_text, figures_text, progress_text
 
 
 @pytest.fixture

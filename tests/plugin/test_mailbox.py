@@ -6,10 +6,16 @@ import time
 
 import numpy as np
 
-from napari_noisyseg.plugin import mailbox as mailbox_module
-from napari_noisyseg.plugin.control import Control
-from napari_noisyseg.plugin.curves import MOST_POINTS, Curves, EpochPoint, LossMeter, LossPoint
-from napari_noisyseg.plugin.mailbox import Mailbox, Progress
+from napari_noisyseg.plugin.background import mailbox as mailbox_module
+from napari_noisyseg.plugin.background.control import Control
+from napari_noisyseg.plugin.background.mailbox import Mailbox, Progress
+from napari_noisyseg.plugin.training.curves import (
+    MOST_POINTS,
+    Curves,
+    EpochPoint,
+    LossMeter,
+    LossPoint,
+)
 
 
 def test_one_call_waits_at_most_and_the_newest_wins():

@@ -7,7 +7,13 @@ import pytest
 from napari.layers import Image, Labels, Layer
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.marks import METADATA_KEY, Mark, read_mark, slice_names, write_mark
+from napari_noisyseg.plugin.layers.marks import (
+    METADATA_KEY,
+    Mark,
+    read_mark,
+    slice_names,
+    write_mark,
+)
 
 MARK = Mark(Role.NOISY, {3: Role.CLEAN, 12: Role.IGNORED}, "unannotated", "chest")
 

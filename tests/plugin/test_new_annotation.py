@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_noisyseg.plugin.geometry import fit
-from napari_noisyseg.plugin.new_annotation import new_annotation
+from napari_noisyseg.plugin.layers.geometry import fit
+from napari_noisyseg.plugin.marking.new_annotation import new_annotation
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin import overlay_set
-from napari_noisyseg.plugin.overlays import Overlays
-from napari_noisyseg.plugin.previews import Preview, PreviewKey
 from napari_noisyseg.plugin.session import Session
+from napari_noisyseg.plugin.training import overlay_set
+from napari_noisyseg.plugin.training.overlays import Overlays
+from napari_noisyseg.plugin.training.previews import Preview, PreviewKey
 
 SLICES, SIDE = 4, 20
 

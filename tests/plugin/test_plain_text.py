@@ -4,7 +4,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QTextDocument
 
-from napari_noisyseg.plugin.plain_text import tooltip
+from napari_noisyseg.plugin.window.plain_text import tooltip
 
 
 @pytest.mark.parametrize("text", ["Undo: mark 'crowd' as clean", "<b>a & b</b>", "&lt;", "chest"])

@@ -7,8 +7,8 @@ from napari.components import ViewerModel
 
 from napari_noisyseg.annotation.dataset import survey
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.marks import METADATA_KEY, Mark, write_mark
-from napari_noisyseg.plugin.plan import make_plan
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY, Mark, write_mark
+from napari_noisyseg.plugin.planning.plan import make_plan
 from napari_noisyseg.plugin.session import Session
 
 

@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt, QTimer
 
 from napari_noisyseg import predict
 from napari_noisyseg.annotation.images import png_bytes, read_image, read_mask
-from napari_noisyseg.plugin.prediction_dock import PredictionDock
-from napari_noisyseg.plugin.predictions import Predictions
+from napari_noisyseg.plugin.predicting.prediction_dock import PredictionDock
+from napari_noisyseg.plugin.predicting.predictions import Predictions
 from napari_noisyseg.plugin.session import Session
 
 SIDE = 24
@@ -94,7 +94,7 @@ def test_the_dock_opens_quickly_and_without_torch():
     code = (
         "import sys, time; import napari; viewer = napari.Viewer(show=False); "
         "began = time.process_time(); "
-        "from napari_noisyseg.plugin.prediction_dock import PredictionDock; "
+        "from napari_noisyseg.plugin.predicting.prediction_dock import PredictionDock; "
         "dock = PredictionDock(viewer); took = time.process_time() - began; "
         "viewer.close(); print(took, 'torch' in sys.modules)"
     )

@@ -6,8 +6,8 @@ import numpy as np
 
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.control import Watch
-from napari_noisyseg.plugin.previews import Previewer
+from napari_noisyseg.plugin.background.control import Watch
+from napari_noisyseg.plugin.training.previews import Previewer
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import gc
 
 import pytest
 
-from napari_noisyseg.plugin import quiet_collector
-from napari_noisyseg.plugin.quiet_collector import QuietCollector
+from napari_noisyseg.plugin.background import quiet_collector
+from napari_noisyseg.plugin.background.quiet_collector import QuietCollector
 
 
 class Knot:

@@ -12,11 +12,11 @@ from napari_noisyseg.annotation.images import png_bytes, tiff_bytes
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.model.configuration import TrainingConfig
-from napari_noisyseg.plugin import reader, run_opening
-from napari_noisyseg.plugin.marks import METADATA_KEY, Mark, write_mark
-from napari_noisyseg.plugin.predictions import Predictions
-from napari_noisyseg.plugin.reader import get_reader, open_run
-from napari_noisyseg.plugin.run_sources import RunSources, SourceImage, SourceMap
+from napari_noisyseg.plugin.keeping import reader, run_opening
+from napari_noisyseg.plugin.keeping.reader import get_reader, open_run
+from napari_noisyseg.plugin.keeping.run_sources import RunSources, SourceImage, SourceMap
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY, Mark, write_mark
+from napari_noisyseg.plugin.predicting.predictions import Predictions
 
 SIDES = (32, 48)
 OTHER = (40, 24)
@@ -229,7 +229,7 @@ def test_damaged_weights_are_refused_by_name(tmp_path):
 def test_opening_a_run_needs_no_torch(tmp_path):
     run = make_run(tmp_path)
     code = (
-        "import sys; from napari_noisyseg.plugin.reader import open_run; "
+        "import sys; from napari_noisyseg.plugin.keeping.reader import open_run; "
         "layers = open_run(sys.argv[1]); "
         "assert len(layers) == 2; assert 'torch' not in sys.modules"
     )
@@ -240,9 +240,9 @@ def test_opening_a_run_needs_no_torch(tmp_path):
 def test_a_run_that_was_trained_on_layers_opens_with_their_slices_images_and_predictions(
     tmp_path, make_napari_viewer, qtbot
 ):
-    from napari_noisyseg.plugin.launch import start_training
-    from napari_noisyseg.plugin.predictions import Predictions
+    from napari_noisyseg.plugin.predicting.predictions import Predictions
     from napari_noisyseg.plugin.session import Session
+    from napari_noisyseg.plugin.training.launch import start_training
 
     image, run = tmp_path / "chest.tif", tmp_path / "run"
     pixels = np.random.default_rng(0).integers(0, 200, (4, 24, 32)).astype(np.uint8)

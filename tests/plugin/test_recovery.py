@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin import autosave, recovery_store
-from napari_noisyseg.plugin.autosave import Autosave
-from napari_noisyseg.plugin.marks import Mark, read_mark, write_mark
-from napari_noisyseg.plugin.recovery import RecoveryBanner
-from napari_noisyseg.plugin.recovery_store import (
+from napari_noisyseg.plugin.keeping import autosave, recovery_store
+from napari_noisyseg.plugin.keeping.autosave import Autosave
+from napari_noisyseg.plugin.keeping.recovery import RecoveryBanner
+from napari_noisyseg.plugin.keeping.recovery_store import (
     Leftover,
     SavedLayer,
     SavedState,
@@ -23,6 +22,7 @@ from napari_noisyseg.plugin.recovery_store import (
     packed,
     unpacked,
 )
+from napari_noisyseg.plugin.layers.marks import Mark, read_mark, write_mark
 from napari_noisyseg.plugin.session import Session
 
 STACK = (6, 20, 24)
@@ -33,9 +33,9 @@ import sys, time
 from pathlib import Path
 import napari, numpy as np
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin import autosave
-from napari_noisyseg.plugin.marks import Mark, write_mark
-from napari_noisyseg.plugin.recovery import RecoveryBanner
+from napari_noisyseg.plugin.keeping import autosave
+from napari_noisyseg.plugin.layers.marks import Mark, write_mark
+from napari_noisyseg.plugin.keeping.recovery import RecoveryBanner
 from napari_noisyseg.plugin.session import Session
 from qtpy.QtWidgets import QApplication
 
@@ -219,7 +219,7 @@ def test_a_closed_window_leaves_nothing_and_an_offer_not_taken_stays(
 
 
 def test_restored_layers_do_not_take_the_place_of_open_ones(viewer, said):
-    from napari_noisyseg.plugin.recovery import bring_back
+    from napari_noisyseg.plugin.keeping.recovery import bring_back
 
     layer = SavedLayer(
         number=1, kind="labels", name="expert", mark={"role": "noisy"}, shape=STACK, image="gone"

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt, QTimer
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.preferences import Preferences
 from napari_noisyseg.plugin.session import Session
-from napari_noisyseg.plugin.training_dock import TrainingDock
+from napari_noisyseg.plugin.training.training_dock import TrainingDock
 
 LONGEST, OFTEN = 0.2, 0.05
 """Longest gap of the event loop and its 99th percentile, in seconds."""

@@ -7,8 +7,8 @@ import pytest
 
 from napari_noisyseg.annotation.overlap import confusion
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.marks import METADATA_KEY, read_mark
-from napari_noisyseg.plugin.sample_data import open_coins, open_lesions
+from napari_noisyseg.plugin.keeping.sample_data import open_coins, open_lesions
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY, read_mark
 
 SETS = {"lesions": (open_lesions, "lesion annotation"), "coins": (open_coins, "coin annotation")}
 

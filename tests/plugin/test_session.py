@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.marks import Mark, read_mark
+from napari_noisyseg.plugin.layers.marks import Mark, read_mark
 from napari_noisyseg.plugin.session import Session
 
 

@@ -9,10 +9,10 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QDoubleSpinBox
 
 from napari_noisyseg.model.configuration import METHODS, PRESETS, TrainingConfig
-from napari_noisyseg.plugin import device_box
-from napari_noisyseg.plugin.device_box import DeviceBox, Devices, DeviceSearch
-from napari_noisyseg.plugin.setting_widgets import bounds, meanings_of
-from napari_noisyseg.plugin.settings_form import NOT_SET_HERE, PRESET_TITLES, SettingsForm
+from napari_noisyseg.plugin.training import device_box
+from napari_noisyseg.plugin.training.device_box import DeviceBox, Devices, DeviceSearch
+from napari_noisyseg.plugin.training.setting_widgets import bounds, meanings_of
+from napari_noisyseg.plugin.training.settings_form import NOT_SET_HERE, PRESET_TITLES, SettingsForm
 
 FIELDS = TrainingConfig.model_fields
 

@@ -5,8 +5,12 @@ import pytest
 from napari.layers import Image, Shapes
 from skimage.draw import disk
 
-from napari_noisyseg.plugin.geometry import fit
-from napari_noisyseg.plugin.shapes_raster import ShapesOnImage, shape_classes, slice_of_shapes
+from napari_noisyseg.plugin.layers.geometry import fit
+from napari_noisyseg.plugin.layers.shapes_raster import (
+    ShapesOnImage,
+    shape_classes,
+    slice_of_shapes,
+)
 
 SQUARE = np.array([[4, 6], [4, 14], [11, 14], [11, 6]], float)
 

@@ -5,8 +5,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.plugin.marking.slice_text import brief, canvas_text
 from napari_noisyseg.plugin.session import Session
-from napari_noisyseg.plugin.slice_text import brief, canvas_text
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import weakref
 import pytest
 
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.plugin.task import Cancelled, Step, Task, TaskState
+from napari_noisyseg.plugin.background.task import Cancelled, Step, Task, TaskState
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from napari_noisyseg.plugin.thread_warnings import warnings_told
+from napari_noisyseg.plugin.background.thread_warnings import warnings_told
 
 
 @pytest.fixture

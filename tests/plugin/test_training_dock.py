@@ -10,12 +10,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin import training_dock
-from napari_noisyseg.plugin.device_box import DeviceSearch
-from napari_noisyseg.plugin.job import JobState
 from napari_noisyseg.plugin.preferences import Preferences
 from napari_noisyseg.plugin.session import Session
-from napari_noisyseg.plugin.training_dock import TrainingDock
+from napari_noisyseg.plugin.training import training_dock
+from napari_noisyseg.plugin.training.device_box import DeviceSearch
+from napari_noisyseg.plugin.training.job import JobState
+from napari_noisyseg.plugin.training.training_dock import TrainingDock
 
 SLICES, SIDE = 5, 24
 TINY = {

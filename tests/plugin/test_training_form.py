@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QLabel, QProgressBar
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.device_box import DeviceSearch
 from napari_noisyseg.plugin.session import Session
-from napari_noisyseg.plugin.training_dock import TrainingDock
+from napari_noisyseg.plugin.training.device_box import DeviceSearch
+from napari_noisyseg.plugin.training.training_dock import TrainingDock
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_opening_the_dock_imports_no_torch_and_takes_under_a_second(tmp_path):
         "import napari._qt.qt_viewer\n"
         "application, viewer = QApplication([]), ViewerModel()\n"
         "began = time.process_time()\n"
-        "from napari_noisyseg.plugin.training_dock import TrainingDock\n"
+        "from napari_noisyseg.plugin.training.training_dock import TrainingDock\n"
         "dock = TrainingDock(viewer)\n"
         "dock.show()\n"
         "application.processEvents()\n"

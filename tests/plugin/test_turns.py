@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import QTimer
 
-from napari_noisyseg.plugin.turns import Turns
+from napari_noisyseg.plugin.background.turns import Turns
 
 
 def test_everything_is_done_in_order_and_the_event_loop_turns_in_between(qtbot):

@@ -9,7 +9,7 @@ from types import CellType, SimpleNamespace
 import pytest
 from qtpy.QtWidgets import QMainWindow
 
-from napari_noisyseg.plugin.window_close import when_closed
+from napari_noisyseg.plugin.window.window_close import when_closed
 
 
 class Listener:

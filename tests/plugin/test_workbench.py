@@ -56,7 +56,7 @@ def test_the_workbench_opens_quickly_and_without_torch():
     # The processor's time: the wall clock also counts other tests that run beside this one.
     code = (
         "import sys, time; import napari; viewer = napari.Viewer(show=False); "
-        "from napari_noisyseg.plugin import autosave; from pathlib import Path; "
+        "from napari_noisyseg.plugin.keeping import autosave; from pathlib import Path; "
         "autosave.recovery_root = lambda: Path(sys.argv[1]); "
         "began = time.process_time(); "
         "from napari_noisyseg.plugin.workbench import open_workbench; open_workbench(viewer); "

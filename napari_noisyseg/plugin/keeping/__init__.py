@@ -1,0 +1,1 @@
+"""What outlives a session: runs, data sets and sample data as layers, recovery."""

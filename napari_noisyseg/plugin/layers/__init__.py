@@ -1,0 +1,1 @@
+"""What layers hold and what was said of them: geometry, marks, pairing, labels."""

@@ -1,0 +1,1 @@
+"""The annotations dock: which annotations may be trusted, and its undo."""

@@ -1,0 +1,1 @@
+"""The prediction dock: a trained model applied to layers and folders."""

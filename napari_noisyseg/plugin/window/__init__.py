@@ -1,0 +1,1 @@
+"""What every dock needs of napari's window: scrolling, keys, colours, notices."""
