@@ -19,7 +19,7 @@ EXEMPT = {
     "cli/evaluate_command.py": {"to_json"},
     "cli/predict_command.py": {"to_json"},
     # A large map's memory: a file without a name, gone with the process.
-    "plugin/array_room.py": {"memmap", "TemporaryFile"},
+    "plugin/layers/array_room.py": {"memmap", "TemporaryFile"},
     "model/locks.py": {"open"},  # the empty file that the system's lock is on
 }
 
