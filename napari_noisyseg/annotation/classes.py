@@ -16,6 +16,9 @@ from napari_noisyseg.files import shown
 IGNORED = -1
 """Class index of pixels that are not annotated."""
 
+NOT_ANNOTATED = -1_999_999_937
+"""Label of pixels that are not annotated, whatever value a data set has for such; in no file."""
+
 MOST_CLASSES = 256
 """Most classes of one data set."""
 LARGEST_VALUE = 65535
@@ -73,11 +76,14 @@ class Classes:
         self, labels: Labels, where: str, source: str = "the clean masks"
     ) -> NDArray[np.int16]:
         """Turn class values into class indices, same shape, `IGNORED` = -1 where not annotated."""
-        self.check(present_values(labels, where) - {self.ignore_value}, where, source)
+        self.check(
+            present_values(labels, where) - {self.ignore_value, NOT_ANNOTATED}, where, source
+        )
         if self.binary:
             indices: NDArray[np.int16] = (labels != 0).astype(np.int16)
         else:
             indices = np.searchsorted(np.asarray(self.values), labels).astype(np.int16)
+        indices[labels == NOT_ANNOTATED] = IGNORED
         if self.ignore_value is not None:
             indices[labels == self.ignore_value] = IGNORED
         return indices
@@ -91,7 +97,7 @@ def two_valued(values: frozenset[int]) -> bool:
 def present_values(labels: NDArray[Any], where: str) -> frozenset[int]:
     """Distinct values of a mask; a `UserError` where there are too many for classes."""
     present = frozenset(int(value) for value in np.unique(labels))
-    if len(present) > MOST_CLASSES + 1:
+    if len(present - {NOT_ANNOTATED}) > MOST_CLASSES + 1:
         raise UserError(
             f"mask '{shown(where)}' has {len(present)} different values: a mask holds one small whole "
             f"number per class; is it an image?"

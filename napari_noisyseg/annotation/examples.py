@@ -38,6 +38,11 @@ class Example:
         The image's file or a phrase such as "noisy image 3", for messages.
     label_origin
         The annotation's file or phrase, for messages.
+    read_settled
+        Returns what a person has settled of a noisy annotation, (pages, height, width), uint8, as
+        `napari_noisyseg.annotation.corrections` has it; None where nothing is.
+    settled_part
+        Whether this is what a person has settled of a noisy annotation, as a clean example.
     """
 
     name: str
@@ -47,6 +52,8 @@ class Example:
     annotator: str = ""
     origin: str = ""
     label_origin: str = ""
+    read_settled: Callable[[], NDArray[np.uint8]] | None = None
+    settled_part: bool = False
 
     @property
     def title(self) -> str:

@@ -1,0 +1,114 @@
+"""How likely each pixel of an annotation is wrong, and what it would then be.
+
+Two witnesses speak about a pixel: the *trust* that training has learned for its label, and the
+*probability* that the model gives the label's class. Both are probabilities that the label is right;
+a method that learns no trust leaves the model alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noisyseg.annotation.classes import IGNORED
+
+# Neither witness is ever sure: one that says 0 or 1 must not silence the other.
+_SUREST = 0.99
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """What speaks against the labels of one slice.
+
+    Attributes
+    ----------
+    given
+        (height, width), class indices of the annotation, `IGNORED` where there is none.
+    judged
+        (height, width) bool: pixels that are annotated and not settled by a person.
+    error
+        (height, width) float32, 0 to 1: probability that the label is wrong; 0 where not judged.
+    other
+        (height, width), class indices: the likeliest class but the given one.
+    classes
+        Number of classes.
+    """
+
+    given: NDArray[Any]
+    judged: NDArray[np.bool_]
+    error: NDArray[np.float32]
+    other: NDArray[Any]
+    classes: int
+
+
+def contradiction(
+    given: NDArray[Any],
+    chances: NDArray[np.float32],
+    trust: NDArray[np.float32] | None = None,
+    settled: NDArray[np.uint8] | None = None,
+) -> Contradiction:
+    """Weigh trust and probability of one slice.
+
+    The odds of the two witnesses are averaged geometrically (a logarithmic opinion pool): they come
+    from the same network, so that multiplying them would count the same evidence twice.
+
+    Parameters
+    ----------
+    given
+        (height, width), class indices, `IGNORED` (-1) where not annotated.
+    chances
+        (1, height, width), the object's probability of two classes, or (classes, height, width);
+        0 to 1.
+    trust
+        (height, width), 0 to 1, of the given labels; None if none was learned.
+    settled
+        (height, width), what a person has settled (`napari_noisyseg.annotation.corrections`); pixels
+        other than 0 are not judged.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ or a class index has no probability.
+    """
+    classes = max(2, len(chances))
+    others = [part.shape for part in (trust, settled) if part is not None]
+    if given.ndim != 2 or any(s != given.shape for s in (chances.shape[1:], *others)):
+        raise ValueError(
+            f"sizes differ: labels {given.shape}, probabilities {chances.shape}, others {others}"
+        )
+    if given.size and (given.max() >= classes or given.min() < IGNORED):
+        raise ValueError(f"labels from {given.min()} to {given.max()}, but {classes} classes")
+    judged = given != IGNORED
+    if settled is not None:
+        judged &= settled == 0
+    right, other = _label_and_rival(given, chances)
+    if trust is None:
+        error = 1 - right
+    else:
+        odds = _odds(right) * _odds(trust)
+        error = 1 / (1 + np.sqrt(odds))
+    error = np.where(judged, error, np.float32(0)).astype(np.float32, copy=False)
+    return Contradiction(given, judged, error, other, classes)
+
+
+def _label_and_rival(
+    given: NDArray[Any], chances: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Probability of the given class, and the likeliest of the others."""
+    if len(chances) == 1:
+        positive = given == 1
+        return np.where(positive, chances[0], 1 - chances[0]), 1 - positive.astype(np.int16)
+    safe = np.maximum(given, 0)[None].astype(np.intp)
+    right = np.take_along_axis(chances, safe, 0)[0]
+    rest = chances.copy()
+    np.put_along_axis(rest, safe, -1, 0)
+    return right, rest.argmax(0).astype(np.int16)
+
+
+def _odds(chance: NDArray[np.float32]) -> NDArray[np.float32]:
+    bounded = np.clip(chance, 1 - _SUREST, _SUREST)
+    odds: NDArray[np.float32] = bounded / (1 - bounded)
+    return odds

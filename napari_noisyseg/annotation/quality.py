@@ -1,0 +1,239 @@
+"""How good an annotation is, told without the truth, and which image to annotate next.
+
+The measure is the *expected Dice*: the Dice between a mask and an unknown true mask of which only each
+pixel's class probability is known. For class c, mask M and probability q,
+
+    Dice_c = 2 sum_{k in M} q_kc / (|M| + sum_k q_kc),
+
+the ratio of the expectations (Dice is a ratio; its own expectation has no closed form, and the
+difference vanishes with the number of pixels).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noisyseg.annotation.contradiction import Contradiction
+
+# Where objects are expected on less than this many pixels in all, there are none.
+_FEWEST = 1.0
+
+
+@dataclass(frozen=True)
+class ExpectedOverlap:
+    """Sums of a mask and the class probabilities, from which expected Dice follow.
+
+    Sums of slices add up to those of their image.
+
+    Attributes
+    ----------
+    inside
+        (classes,) float64: expected number of pixels of each class within the mask's own.
+    marked
+        (classes,) float64: pixels that the mask gives to each class.
+    expected
+        (classes,) float64: expected number of pixels of each class.
+    """
+
+    inside: NDArray[np.float64]
+    marked: NDArray[np.float64]
+    expected: NDArray[np.float64]
+
+    def __add__(self, other: ExpectedOverlap) -> ExpectedOverlap:
+        return ExpectedOverlap(
+            self.inside + other.inside,
+            self.marked + other.marked,
+            self.expected + other.expected,
+        )
+
+    @property
+    def dice(self) -> float:
+        """Mean expected Dice of the objects' classes, 0 to 1; 1 where there is no object at all."""
+        inside, marked, expected = self.inside[1:], self.marked[1:], self.expected[1:]
+        there = (marked > 0) | (expected >= _FEWEST)
+        if not there.any():
+            return 1.0
+        return float(np.mean(2 * inside[there] / (marked[there] + expected[there])))
+
+    def moved(self, start: int, end: int, pixels: int, left: float, gained: float) -> float:
+        """Return the expected Dice after pixels go from one class to another.
+
+        Parameters
+        ----------
+        start, end
+            The classes' indices.
+        pixels
+            How many move.
+        left, gained
+            Expected number of them that are truly of class `start`, and of class `end`.
+        """
+        inside, marked = self.inside.copy(), self.marked.copy()
+        inside[start] -= left
+        inside[end] += gained
+        marked[start] -= pixels
+        marked[end] += pixels
+        return ExpectedOverlap(inside, marked, self.expected).dice
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good an annotation of one image is thought to be, and how much is known of the image.
+
+    Attributes
+    ----------
+    name
+        The image's name.
+    annotator
+        Who annotated it; empty where the data name none.
+    annotation
+        Overlap of the annotation with what is believed to be true.
+    model
+        Overlap of the model's own mask with the model's probabilities.
+    settled
+        Share of the annotation's pixels that a person has settled, 0 to 1.
+    """
+
+    name: str
+    annotator: str
+    annotation: ExpectedOverlap
+    model: ExpectedOverlap
+    settled: float = 0.0
+
+    @property
+    def expected_dice(self) -> float:
+        """Expected Dice of the annotation, 0 to 1."""
+        return self.annotation.dice
+
+    @property
+    def certainty(self) -> float:
+        """Expected Dice of the model's own mask, 0 to 1: how sure the model is of this image."""
+        return self.model.dice
+
+    @property
+    def teaches(self) -> float:
+        """How much a clean mask of the image should teach, 0 to 1.
+
+        The geometric mean of two lacks: of the annotation (1 - `expected_dice`) and of the model
+        (1 - `certainty`). Either alone misleads. An annotation that is wrong where the model is sure
+        can be corrected by accepting the suspects, and the model learns nothing from it; where the
+        model is unsure but nothing contradicts the annotation, training has the label already. Only
+        where both fail does a person know what neither data nor model do. The model's uncertainty
+        also stands for novelty: images unlike the clean ones are those that it is unsure of.
+        """
+        return float(np.sqrt((1 - self.expected_dice) * (1 - self.certainty)))
+
+
+@dataclass(frozen=True)
+class AnnotatorQuality:
+    """What an annotator's masks are worth together.
+
+    Attributes
+    ----------
+    annotator
+        Who; empty where the data name none.
+    images
+        Number of annotations.
+    expected_dice
+        Mean expected Dice over them, 0 to 1.
+    worst
+        The lowest of them.
+    """
+
+    annotator: str
+    images: int
+    expected_dice: float
+    worst: float
+
+
+def expected_overlap(
+    found: Contradiction, chances: NDArray[np.float32]
+) -> tuple[ExpectedOverlap, ExpectedOverlap]:
+    """Overlap of the annotation of a slice with what is believed, and of the model's mask.
+
+    Parameters
+    ----------
+    found
+        What speaks against the labels.
+    chances
+        (1 or classes, height, width), the model's probabilities, 0 to 1.
+
+    Returns
+    -------
+    annotation, model
+        Settled pixels count as right; those that are not annotated count in neither.
+    """
+    annotated = found.given >= 0
+    wrong = sharpened(found.error)
+    belief = _belief(found, wrong, chances)
+    own = chances[0] >= 0.5 if len(chances) == 1 else chances.argmax(0)
+    full = np.stack([1 - chances[0], chances[0]]) if len(chances) == 1 else chances
+    labels = np.where(annotated, found.given, 0)
+    return (
+        _overlap(labels, belief, annotated),
+        _overlap(own.astype(np.int16), sharpened(full), annotated),
+    )
+
+
+def sharpened(chance: Any) -> Any:
+    """Return p^2 / (p^2 + (1 - p)^2), which doubles the logit.
+
+    Networks that are averaged over few steps are under-confident: a chance of one or two percent on
+    every pixel of a large background would count as much as an object.
+    """
+    square = chance * chance
+    return square / (square + (1 - chance) * (1 - chance))
+
+
+def _belief(
+    found: Contradiction, wrong: NDArray[np.float32], chances: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Probability of every class: what the label leaves goes to the others as the model has them."""
+    given = np.maximum(found.given, 0)
+    if found.classes == 2:
+        object_ = np.where(given == 1, 1 - wrong, wrong)
+        return np.stack([1 - object_, object_])
+    index = given[None].astype(np.intp)
+    belief = chances.copy()
+    np.put_along_axis(belief, index, 0, 0)
+    belief *= wrong / np.maximum(belief.sum(0), np.float32(1e-6))
+    np.put_along_axis(belief, index, (1 - wrong)[None], 0)
+    return belief
+
+
+def _overlap(
+    labels: NDArray[Any], belief: NDArray[np.float32], where: NDArray[np.bool_]
+) -> ExpectedOverlap:
+    classes = len(belief)
+    chosen = labels[where].astype(np.intp)
+    marked = np.bincount(chosen, minlength=classes).astype(np.float64)
+    own = np.take_along_axis(belief, labels[None].astype(np.intp), 0)[0][where]
+    inside = np.bincount(chosen, own, minlength=classes).astype(np.float64)
+    expected = np.array([part[where].sum(dtype=np.float64) for part in belief])
+    return ExpectedOverlap(inside, marked, expected)
+
+
+def by_annotator(qualities: Iterable[Quality]) -> list[AnnotatorQuality]:
+    """Sum up qualities by annotator, the least trusted first."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for quality in qualities:
+        found[quality.annotator].append(quality.expected_dice)
+    rows = [AnnotatorQuality(a, len(d), float(np.mean(d)), min(d)) for a, d in found.items()]
+    return sorted(rows, key=lambda row: (row.expected_dice, row.annotator))
+
+
+def propose_next(qualities: Iterable[Quality], count: int = 1) -> Sequence[str]:
+    """Name the images whose clean masks should teach most, the best first.
+
+    An image with several annotations counts by the one that lacks most; see `Quality.teaches`.
+    """
+    best: dict[str, float] = defaultdict(float)
+    for quality in qualities:
+        best[quality.name] = max(best[quality.name], quality.teaches)
+    return heapq.nsmallest(count, best, key=lambda name: (-best[name], name))

@@ -1,0 +1,332 @@
+"""Regions where the training contradicts an annotation, each with what settling it should gain.
+
+A region is connected, of one given and one proposed class, and larger than what a careful person would
+bother about: parts thinner than `SuspectOptions.thickness` of an object's width, or smaller than
+`SuspectOptions.smallest` of an object's area, are left out, whatever the image's resolution.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_noisyseg.annotation.contradiction import Contradiction, contradiction
+from napari_noisyseg.annotation.quality import (
+    ExpectedOverlap,
+    Quality,
+    expected_overlap,
+    sharpened,
+)
+from napari_noisyseg.annotation.regions import ClassObjects, opened, regions_of
+from napari_noisyseg.annotation.suspect import Box, Kind, Suspect
+
+__all__ = [
+    "Box",
+    "ImageReview",
+    "Kind",
+    "Suspect",
+    "SuspectOptions",
+    "find_suspects",
+    "ranked",
+    "review_image",
+]
+
+
+@dataclass(frozen=True)
+class SuspectOptions:
+    """What counts as a suspect.
+
+    Attributes
+    ----------
+    doubt
+        Probability of an error from which a pixel is contradicted, 0 to 1.
+    smallest
+        Smallest region, as a share of the area of a typical object of its class in the slice.
+    thickness
+        Thinnest part of a region, as a share of the square root of that area.
+    fewest_pixels
+        Smallest region in pixels, however small objects are.
+    """
+
+    doubt: float = 0.5
+    smallest: float = 0.01
+    thickness: float = 0.04
+    fewest_pixels: int = 4
+
+
+@dataclass(frozen=True)
+class ImageReview:
+    """What was found in one annotation of one image.
+
+    Attributes
+    ----------
+    quality
+        The annotation's quality.
+    suspects
+        By page, and within it by rank.
+    pages
+        Quality of each page.
+    """
+
+    quality: Quality
+    suspects: tuple[Suspect, ...]
+    pages: tuple[Quality, ...]
+
+
+def find_suspects(
+    given: NDArray[Any],
+    trust: NDArray[np.float32] | None,
+    chances: NDArray[np.float32],
+    *,
+    name: str = "",
+    annotator: str = "",
+    page: int = 0,
+    settled: NDArray[np.uint8] | None = None,
+    spacing: Sequence[float] = (1.0, 1.0),
+    unit: str = "px",
+    options: SuspectOptions | None = None,
+) -> list[Suspect]:
+    """Find the suspects of one slice.
+
+    Parameters
+    ----------
+    given
+        (height, width), class indices of the annotation, -1 where not annotated.
+    trust
+        (height, width), 0 to 1, the learned trust in the given labels; None if none was learned.
+    chances
+        (1, height, width), the object's probability of two classes, or (classes, height, width).
+    name, annotator, page
+        Where the slice is from.
+    settled
+        (height, width) uint8: pixels other than 0 were settled by a person and are no suspects.
+    spacing
+        Size of a pixel, (height, width), in `unit`; of more numbers the last two count.
+    unit
+        Unit of length.
+    options
+        What counts as a suspect.
+
+    Returns
+    -------
+    list of Suspect
+        The one with the highest gain first.
+
+    Raises
+    ------
+    ValueError
+        If sizes differ or a class index has no probability.
+    """
+    return _examine(
+        given, trust, chances, settled, (name, annotator, page), spacing, unit, options
+    )[0]
+
+
+def review_image(
+    given: NDArray[Any],
+    trust: NDArray[np.float32] | None,
+    chances: NDArray[np.float32],
+    *,
+    name: str = "",
+    annotator: str = "",
+    settled: NDArray[np.uint8] | None = None,
+    spacing: Sequence[float] = (1.0, 1.0),
+    unit: str = "px",
+    options: SuspectOptions | None = None,
+) -> ImageReview:
+    """Find the suspects of all slices of an image, and its annotation's quality.
+
+    Parameters are those of `find_suspects` with the pages in front: `given`, `trust` and `settled`
+    (pages, height, width), `chances` (pages, 1 or classes, height, width). Arrays that are read page
+    by page when they are indexed (memory maps, dask with ``__array__``) may be given.
+
+    Raises
+    ------
+    ValueError
+        If there is no page, sizes differ or a class index has no probability.
+    """
+    if not len(given):
+        raise ValueError("there is no page")
+    suspects: list[Suspect] = []
+    pages: list[Quality] = []
+    for page in range(len(given)):
+        found, quality = _examine(
+            np.asarray(given[page]),
+            None if trust is None else np.asarray(trust[page]),
+            np.asarray(chances[page]),
+            None if settled is None else np.asarray(settled[page]),
+            (name, annotator, page),
+            spacing,
+            unit,
+            options,
+        )
+        suspects += found
+        pages.append(quality)
+    whole = Quality(
+        name,
+        annotator,
+        _total([page.annotation for page in pages]),
+        _total([page.model for page in pages]),
+        float(np.mean([page.settled for page in pages])),
+    )
+    return ImageReview(whole, tuple(suspects), tuple(pages))
+
+
+def ranked(suspects: Iterable[Suspect], most: int | None = None) -> list[Suspect]:
+    """Sort suspects by rank, the highest gain first; equal ones by name, page and place.
+
+    Parameters
+    ----------
+    suspects
+        From any number of images; read once. Memory holds `most` of them.
+    most
+        Keep so many; None for all.
+    """
+    if most is None:
+        return sorted(suspects, key=_order)
+    return heapq.nsmallest(most, suspects, key=_order)
+
+
+def _order(suspect: Suspect) -> tuple[float, str, str, int, Box, int]:
+    return (
+        -suspect.gain,
+        suspect.name,
+        suspect.annotator,
+        suspect.page,
+        suspect.box,
+        suspect.given,
+    )
+
+
+def _total(parts: Sequence[ExpectedOverlap]) -> ExpectedOverlap:
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+def _examine(
+    given: NDArray[Any],
+    trust: NDArray[np.float32] | None,
+    chances: NDArray[np.float32],
+    settled: NDArray[np.uint8] | None,
+    place: tuple[str, str, int],
+    spacing: Sequence[float],
+    unit: str,
+    options: SuspectOptions | None,
+) -> tuple[list[Suspect], Quality]:
+    options = options or SuspectOptions()
+    found = contradiction(given, chances, trust, settled)
+    annotation, model = expected_overlap(found, chances)
+    annotated = int((given >= 0).sum())
+    done = 1 - int(found.judged.sum()) / annotated if annotated else 0.0
+    name, annotator, page = place
+    pixel = float(spacing[-2]) * float(spacing[-1])
+    suspects = [
+        _suspect(region, found, trust, chances, annotation, objects, name=name,
+                 annotator=annotator, page=page, pixel=pixel, unit=unit)
+        for region, objects in _regions(found, options)
+    ]  # fmt: skip
+    return ranked(suspects), Quality(name, annotator, annotation, model, done)
+
+
+Region = tuple[int, int, tuple[slice, slice], NDArray[np.bool_]]
+"""Given and proposed class, window, and the region within it."""
+
+
+def _regions(
+    found: Contradiction, options: SuspectOptions
+) -> Iterator[tuple[Region, ClassObjects]]:
+    """Yield the connected, cleaned regions, each with the objects of the class that it concerns."""
+    contradicted = (found.error >= options.doubt) & found.judged
+    if not contradicted.any():
+        return
+    window = _with_margin(ndimage.find_objects(contradicted.view(np.uint8))[0], contradicted.shape)
+    inside = contradicted[window]
+    codes = found.given[window].astype(np.int32) * found.classes + found.other[window]
+    corrected = np.where(contradicted, found.other, found.given)
+    objects: dict[int, ClassObjects] = {}
+    for code in np.unique(codes[inside]).tolist():
+        start, end = divmod(code, found.classes)
+        concerned = end or start
+        if concerned not in objects:
+            objects[concerned] = ClassObjects(found.given == concerned, corrected == concerned)
+        size = objects[concerned].typical_area
+        part = opened(inside & (codes == code), round(options.thickness * size**0.5 / 2))
+        least = max(options.fewest_pixels, options.smallest * size)
+        for box, region in regions_of(part, least):
+            placed = tuple(
+                slice(b.start + w.start, b.stop + w.start) for b, w in zip(box, window, strict=True)
+            )
+            yield (start, end, (placed[0], placed[1]), region), objects[concerned]
+
+
+def _with_margin(window: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Widen a window by a pixel where the slice goes on: only the slice's own edge is an edge."""
+    sides = zip(window, shape, strict=True)
+    return tuple(slice(max(0, w.start - 1), min(n, w.stop + 1)) for w, n in sides)
+
+
+def _suspect(
+    region: Region,
+    found: Contradiction,
+    trust: NDArray[np.float32] | None,
+    chances: NDArray[np.float32],
+    overlap: ExpectedOverlap,
+    objects: ClassObjects,
+    *,
+    name: str,
+    annotator: str,
+    page: int,
+    pixel: float,
+    unit: str,
+) -> Suspect:
+    start, end, window, mask = region
+    error = found.error[window][mask]
+    wrong = sharpened(error)
+    proposed = chances[end][window] if len(chances) > 1 else chances[0][window]
+    confidence = proposed[mask].mean(dtype=np.float64)
+    if len(chances) == 1 and end == 0:
+        confidence = 1 - confidence
+    area = int(mask.sum())
+    doubt = float(error.mean(dtype=np.float64))
+    gained = float(wrong.sum(dtype=np.float64))
+    after = overlap.moved(start, end, area, area - gained, gained)
+    rows, columns = window
+    return Suspect(
+        name=name,
+        annotator=annotator,
+        page=page,
+        box=(rows.start, columns.start, rows.stop, columns.stop),
+        area=area,
+        world_area=area * pixel,
+        unit=unit,
+        kind=_kind(start, end, window, mask, objects),
+        given=start,
+        proposed=end,
+        trust=float("nan") if trust is None else float(trust[window][mask].mean(dtype=np.float64)),
+        confidence=float(confidence),
+        doubt=doubt,
+        gain=(after - overlap.dice) * doubt,
+        packed=np.packbits(mask).tobytes(),
+    )
+
+
+def _kind(
+    start: int,
+    end: int,
+    window: tuple[slice, slice],
+    mask: NDArray[np.bool_],
+    objects: ClassObjects,
+) -> Kind:
+    if start and end:
+        return Kind.WRONG_CLASS
+    if end:
+        return Kind.MISSING if objects.is_new(window, mask) else Kind.TOO_SMALL
+    return Kind.SPURIOUS if objects.is_gone(window, mask) else Kind.TOO_LARGE
