@@ -130,8 +130,14 @@ def split_settled(examples: Iterable[Example]) -> list[Example]:
     ----------
     examples
         Any; those without `Example.read_settled` come back as they are.
+
+    Returns
+    -------
+    list of Example
+        The settled parts last.
     """
     result: list[Example] = []
+    parts: list[Example] = []
     for example in examples:
         if example.read_settled is None or example.read_label is None or example.role != Role.NOISY:
             result.append(example)
@@ -139,7 +145,7 @@ def split_settled(examples: Iterable[Example]) -> list[Example]:
         reads: tuple[Callable[[], Labels], Callable[[], NDArray[np.uint8]]]
         reads = example.read_label, example.read_settled
         result.append(replace(example, read_label=partial(_noisy_part, *reads), read_settled=None))
-        result.append(
+        parts.append(
             replace(
                 example,
                 role=Role.CLEAN,
@@ -148,7 +154,7 @@ def split_settled(examples: Iterable[Example]) -> list[Example]:
                 settled_part=True,
             )
         )
-    return result
+    return [*result, *parts]
 
 
 def _noisy_part(read_label: Callable[[], Labels], read: Callable[[], NDArray[np.uint8]]) -> Labels:

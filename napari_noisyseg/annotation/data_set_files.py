@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noisyseg.annotation.corrections import settled_file
 from napari_noisyseg.annotation.encoding import png_bytes, tiff_bytes
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.annotation.settled_files import FOLDER as SETTLED
 from napari_noisyseg.annotation.whole_folders import whole_folder
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import name_digest, safe_name, shown, write_file
@@ -73,6 +75,10 @@ def write_data_set(
                 _write(images, name, *image_file(example.read_image(), example.origin))
             if example.read_label is not None:
                 _write(masks, name, *mask_file(example.read_label()))
+            if example.read_settled is not None and (settled := example.read_settled()).any():
+                beside = home / SETTLED / masks.relative_to(home / f"{example.role}_gt")
+                beside.mkdir(parents=True, exist_ok=True)
+                _write(beside, name, *settled_file(settled))
         if readme:
             write_file(home / "README.txt", readme)
         _check(home, len(chosen))

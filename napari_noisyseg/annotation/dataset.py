@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from skimage.measure import label as components
 from skimage.measure import regionprops
 
-from napari_noisyseg.annotation.classes import LARGEST_VALUE, MOST_CLASSES, Classes, present_values
+from napari_noisyseg.annotation.classes import (
+    LARGEST_VALUE,
+    MOST_CLASSES,
+    NOT_ANNOTATED,
+    Classes,
+    present_values,
+)
+from napari_noisyseg.annotation.corrections import split_settled
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import StoppedError, UserError
@@ -141,7 +148,8 @@ def survey(
         One sentence that names the file: sizes or channels that differ, class values that the clean
         annotations do not have, annotations of one class only, pixels that are not finite.
     """
-    by_role = {role: [e for e in examples if e.role is role] for role in Role}
+    parts = split_settled(examples)
+    by_role = {role: [e for e in parts if e.role is role] for role in Role}
     order = [*by_role[Role.CLEAN], *by_role[Role.NOISY], *by_role[Role.TEST]]
     facts: dict[Example, Facts] = {}
     found_values: dict[Example, frozenset[int]] = {}
@@ -152,9 +160,12 @@ def survey(
         _check_channels(example, image, facts, order)
         facts[example] = _facts(image, labels, ignore_value)
         if labels is not None:
-            present = present_values(labels, example.label_origin) - {ignore_value}
+            present = present_values(labels, example.label_origin) - {ignore_value, NOT_ANNOTATED}
+            if example.settled_part and not present:
+                by_role[Role.CLEAN].remove(example)
+                continue
             found_values[example] = present
-            if example.role is Role.CLEAN:
+            if example.role is Role.CLEAN and not example.settled_part:
                 object_sizes.extend(_object_sizes(labels, ignore_value))
     yield len(order), len(order)
 
@@ -174,7 +185,7 @@ def survey(
         channels=len(facts[order[0]].total),
         facts=facts,
         object_sizes=tuple(object_sizes),
-        notices=(*_leaks(by_role, facts), *notices),
+        notices=(*_leaks(by_role, facts), *notices, *_settled(by_role[Role.CLEAN])),
     )
 
 
@@ -240,7 +251,8 @@ def _facts(image: Pixels, labels: Labels | None, ignore_value: int | None) -> Fa
         if labels is None
         else hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest(),
         whole=labels is not None
-        and not (ignore_value is not None and (labels == ignore_value).any()),
+        and not (ignore_value is not None and (labels == ignore_value).any())
+        and not (labels == NOT_ANNOTATED).any(),
         count=image.shape[0] * image.shape[2] * image.shape[3],
         total=wide.sum((0, 2, 3)),
         squares=np.square(wide).sum((0, 2, 3)),
@@ -342,6 +354,16 @@ def _pairs(
             "train with --method clean"
         )
     return noisy, {k: tuple(v) for k, v in pairs.items()}, notices
+
+
+def _settled(clean: Sequence[Example]) -> list[str]:
+    found = [example.name for example in clean if example.settled_part]
+    if not found:
+        return []
+    return [
+        f"{_count(len(set(found)), 'noisy image')} with settled pixels: these count as clean "
+        f"({_names(found)})"
+    ]
 
 
 def _leaks(by_role: dict[Role, list[Example]], facts: dict[Example, Facts]) -> list[str]:

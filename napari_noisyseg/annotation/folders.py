@@ -6,6 +6,9 @@ The layout, in the data folder or in its ``training/`` (or ``Training/``)::
     clean_img/   images                 clean_gt/   their expert masks
     test_img/    images                 test_gt/    their expert masks
 
+Beside ``noisy_gt/`` there may be ``noisy_settled/``, which tells the pixels of the noisy masks that a
+person has settled (`napari_noisyseg.annotation.corrections`).
+
 Each folder can also be given on its own. Nothing is decoded here: an `Example` reads its files when
 it is asked.
 """
@@ -38,6 +41,8 @@ from napari_noisyseg.annotation.pairing import (
     sentence,
 )
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.annotation.settled_files import FOLDER as SETTLED
+from napari_noisyseg.annotation.settled_files import attach_settled
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import text_path, why
 
@@ -75,6 +80,11 @@ class DataFolders(BaseModel):
         default=None,
         description="folder of the noisy masks, or of one sub-folder of masks per annotator, if "
         "not in the data folder",
+    )
+    noisy_settled: _Folder = Field(
+        default=None,
+        description="folder that tells which pixels of the noisy masks a person has settled, if not "
+        "in the data folder",
     )
     clean_img: _Folder = Field(
         default=None, description="folder of the images with clean masks, if not in the data folder"
@@ -135,7 +145,9 @@ def open_folders(
         unmasked_test = role is Role.TEST and masks is None and folders.test_img is None
         if (images is None and masks is None) or (unmasked_test and not needs_test):
             continue
-        examples += _examples(role, *_both(role, images, masks))
+        found = _examples(role, *_both(role, images, masks))
+        settled = places[SETTLED] if role is Role.NOISY else None
+        examples += found if settled is None else attach_settled(found, settled)
     return examples
 
 
@@ -187,7 +199,7 @@ def _places(folders: DataFolders) -> dict[str, Path | None]:
     """Each folder of the layout, where it was found or given; None where it is nowhere."""
     found = _layout_in(folders.folder) if folders.folder is not None else {}
     places: dict[str, Path | None] = {}
-    for name in _LAYOUT:
+    for name in (*_LAYOUT, SETTLED):
         given: Path | None = getattr(folders, name)
         here = found.get(name, [])
         if given is None and len(here) > 1:
@@ -204,6 +216,8 @@ def _places(folders: DataFolders) -> dict[str, Path | None]:
                 sentence(f"{_flag(name)}: there is no folder {{given}}; correct it.", given=given)
             )
         places[name] = given or (here[0] if here else None)
+    if folders.noisy_gt is not None and folders.noisy_settled is None:
+        places[SETTLED] = None  # what is settled in the data folder's masks is not so in others
     return places
 
 
@@ -227,7 +241,9 @@ def _layout_in(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for child in [*children, *(grandchild for path in nested for grandchild in _children(path))]:
         name = child.name.casefold()
-        if name in _LAYOUT and not any(_same(child, other) for other in found.get(name, [])):
+        if name in (*_LAYOUT, SETTLED) and not any(
+            _same(child, other) for other in found.get(name, [])
+        ):
             found.setdefault(name, []).append(child)
     return found
 

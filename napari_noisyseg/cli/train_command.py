@@ -32,7 +32,10 @@ each pixel of a noisy annotation is believed, 0 to 1), metrics.json and environm
 'napari-noisyseg settings' explains every setting."""
 
 SETTINGS_ADVICE = "correct it, or make one anew by 'napari-noisyseg settings'"
-FOLDERS = ("noisy_img", "noisy_gt", "clean_img", "clean_gt", "test_img", "test_gt")
+FOLDERS = (
+    "noisy_img", "noisy_gt", "noisy_settled", "clean_img", "clean_gt", "test_img", "test_gt",
+)  # fmt: skip
+KINDS = {"img": "images", "gt": "masks", "settled": "masks: the pixels that a person has settled"}
 
 
 def add_parser(commands: Any) -> None:
@@ -93,7 +96,7 @@ def add_parser(commands: Any) -> None:
             f"--{name.replace('_', '-')}",
             type=file_path,
             metavar="DIR",
-            help=f"{role} {'images' if kind == 'img' else 'masks'}",
+            help=f"{role} {KINDS[kind]}",
         )
     output = parser.add_argument_group("output")
     output.add_argument("--quiet", action="store_true", help="print errors and warnings only")
@@ -129,7 +132,8 @@ def _train(
     from napari_noisyseg.learning.training import train
 
     try:
-        return report(train(config=config, out=out, resume=resume), console, request)
+        training = train(config=config, out=out, resume=resume, stop_asked=lambda: bool(request))
+        return report(training, console, request)
     except NotFiniteError:  # would happen again
         raise
     except StoppedError as error:
