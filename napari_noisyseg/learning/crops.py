@@ -78,6 +78,11 @@ class View:
         values = _resample(patch_map.unsqueeze(0).float(), _grid(points, self.patch), "nearest")[0]
         return window, values, _inside(points, self.patch)
 
+    @property
+    def window(self) -> Window:
+        """The part of the frame that the patch can reach."""
+        return self._reach[0]
+
     def on_grid(self, stride: int) -> View:
         """Give the same view of a coarser grid, a point for every `stride` pixels a side."""
         if stride == 1:

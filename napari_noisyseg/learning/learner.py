@@ -14,6 +14,7 @@ from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.learning.batches import Stream
 from napari_noisyseg.learning.frames import Frames
+from napari_noisyseg.learning.interruption import all_or_nothing
 from napari_noisyseg.learning.methods import make_method, tangents_agree
 from napari_noisyseg.learning.steps import Method, StepReport
 from napari_noisyseg.model.configuration import TrainingConfig
@@ -100,17 +101,24 @@ class Learner:
         return base * rise * (1 + math.cos(math.pi * done)) / 2
 
     def take_step(self) -> StepReport:
-        """Take one step; raises StoppedError where the loss is not finite or memory runs out."""
+        """Take one step, or raise: StoppedError where the loss is not finite or memory runs out.
+
+        If it is interrupted, all is as it was before the step.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         devices = [self.device] if self.device.type == "cuda" else []
-        with memory_advice(self._advice), torch.random.fork_rng(devices=devices):
+        with (
+            memory_advice(self._advice),
+            torch.random.fork_rng(devices=devices),
+            all_or_nothing(self.network, self.method) as keep,
+        ):
             torch.manual_seed((self.config.seed << 31) + self.step)
             report = self.method.step(
                 self.step,
-                lambda: self._streams[NOISY_STREAM].draw(self.step),
+                lambda: keep(self._streams[NOISY_STREAM].draw(self.step)),
                 lambda: self._streams[CLEAN_STREAM].draw(self.step),
             )
             losses = (report.noisy_loss, report.clean_loss)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from napari_noisyseg.learning.events import (
     StepDone,
 )
 from napari_noisyseg.learning.frames import Frames
+from napari_noisyseg.learning.interruption import Interrupted, Interruption
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.maps import ImageMaps
 from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow, checked_rows
@@ -60,6 +61,8 @@ class Loop:
     held_out
         Clean examples of the data set to hold out for validation; without any, some are drawn as
         the settings say.
+    stop_asked
+        Whether to end, asked during each step as well; then there are no more events.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Loop:
         dataset: DataSet,
         folder: RunFolder | None,
         held_out: Sequence[Example] = (),
+        stop_asked: Callable[[], bool] | None = None,
     ) -> None:
         self.dataset = dataset
         self.folder = folder
@@ -88,6 +92,7 @@ class Loop:
         held = Frames(self.held_out, dataset, card.preparation, budget)
         self.judged = held if self.held_out else clean
         self.learner = Learner(self.config, card, self.noisy, clean, self.device)
+        self.interruption = Interruption(stop_asked)
         self.maps = ImageMaps(self.learner.method.maps, self.noisy)
         self.rows: list[list[Any]] = []
         self.row = EpochRow()
@@ -102,6 +107,10 @@ class Loop:
 
     def events(self, saved: dict[str, Any] | None) -> Generator[Event, None, None]:
         """Train from the saved state, or from the start, to the end."""
+        with self.interruption.of(self.learner.network, self.learner.average):
+            yield from self._events(saved)
+
+    def _events(self, saved: dict[str, Any] | None) -> Generator[Event, None, None]:
         learner = self.learner
         if saved is not None:
             self._restore(saved)
@@ -112,12 +121,14 @@ class Loop:
             yield from self._save()
         saved_step, saved_at = learner.step, time.monotonic()
         try:
-            while learner.step < learner.steps:
-                epoch = learner.epoch
-                rate = learner.learning_rate
-                report = learner.take_step()
-                self.row.add(report, rate)
-                if learner.step % learner.epoch_steps == 0:
+            while len(self.rows) < self.config.epochs:
+                epoch, report = len(self.rows) + 1, None
+                # All steps of an epoch may be done but not its end, where that was interrupted.
+                if learner.step < epoch * learner.epoch_steps:
+                    rate = learner.learning_rate
+                    report = learner.take_step()
+                    self.row.add(report, rate)
+                if learner.step == epoch * learner.epoch_steps:
                     done = self._end_epoch(epoch)
                     yield from self._save()
                     saved_step, saved_at = learner.step, time.monotonic()
@@ -126,15 +137,10 @@ class Loop:
                 elif time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes:
                     yield from self._save()
                     saved_step, saved_at = learner.step, time.monotonic()
-                yield StepDone(
-                    learner.step,
-                    learner.steps,
-                    epoch,
-                    report.noisy_loss,
-                    report.clean_loss,
-                    report.images,
-                )
-        except GeneratorExit:
+                if report is not None:
+                    losses = report.noisy_loss, report.clean_loss
+                    yield StepDone(learner.step, learner.steps, epoch, *losses, report.images)
+        except (GeneratorExit, Interrupted):
             if learner.step > saved_step and learner.is_finite():
                 for _ in self._save():
                     pass
@@ -198,7 +204,9 @@ class Loop:
         self.learner.restore(saved, where)
         try:
             self.row = EpochRow.from_state(saved["row"])
-            self.rows = checked_rows(saved["rows"], self.learner.step // self.learner.epoch_steps)
+            step, epoch_steps = self.learner.step, self.learner.epoch_steps
+            ended = range(max(step - 1, 0) // epoch_steps, step // epoch_steps + 1)
+            self.rows = checked_rows(saved["rows"], ended)
             best = saved["best"]
             self.best = None if best is None else float(best)
             self.best_epoch = int(saved["best_epoch"])
@@ -244,6 +252,7 @@ class Loop:
 
     def _finish(self) -> Generator[Event, None, None]:
         model = self._best_model()
+        self.interruption.watch(model.network)
         metrics: dict[str, Any] = {
             "method": self.config.method,
             "epochs": self.config.epochs,
@@ -285,7 +294,11 @@ class Loop:
 
 
 def run_training(
-    config: TrainingConfig, dataset: DataSet, out: Path | None, resume: bool
+    config: TrainingConfig,
+    dataset: DataSet,
+    out: Path | None,
+    resume: bool,
+    stop_asked: Callable[[], bool] | None = None,
 ) -> Generator[Event, None, None]:
     """Train on a data set; with `out`, in a run folder that is locked meanwhile.
 
@@ -297,14 +310,15 @@ def run_training(
         If the loss is no longer finite, memory runs out or the folder cannot be written.
     """
     if out is None:
-        yield from Loop(config, dataset, None).events(None)
+        yield from Loop(config, dataset, None, stop_asked=stop_asked).events(None)
         return
     going_on = resume and _began(out)
     if going_on:
         folder = RunFolder.open(out)
         loop = None
     else:
-        loop = Loop(config, dataset, None)  # everything that can be refused is, before a folder is
+        # Everything that can be refused is, before there is a folder.
+        loop = Loop(config, dataset, None, stop_asked=stop_asked)
         folder = RunFolder.create(out, needed_bytes=_needed_bytes(loop))
     with folder.lock():
         saved = folder.read_checkpoint() if going_on else None
@@ -314,7 +328,7 @@ def run_training(
                 f"start a new run with another --out"
             )
         if loop is None:
-            loop = Loop(config, dataset, folder)
+            loop = Loop(config, dataset, folder, stop_asked=stop_asked)
         loop.folder = folder
         if saved is None:
             try:

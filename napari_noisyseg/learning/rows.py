@@ -30,10 +30,13 @@ averaged network on the clean images, and which they are: "validation" or "train
 where there are no clean images."""
 
 
-def checked_rows(rows: Any, epochs: int) -> list[list[Any]]:
-    """Return the log's rows of a checkpoint; raises TypeError or ValueError if they are none."""
+def checked_rows(rows: Any, epochs: range) -> list[list[Any]]:
+    """Return the log's rows of a checkpoint; raises TypeError or ValueError if they are none.
+
+    `epochs` are the numbers of rows that there may be.
+    """
     found = [list(row) for row in rows]
-    if len(found) != epochs:
+    if len(found) not in epochs:
         raise ValueError("rows of other epochs")
     for number, row in enumerate(found, start=1):
         plain = len(row) == len(LOG_COLUMNS) and all(type(v) in (int, float) for v in row[:-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ def train(
     test: Pair | None = None,
     out: str | PathLike[str] | None = None,
     resume: bool = False,
+    stop_asked: Callable[[], bool] | None = None,
     **settings: Any,
 ) -> Training:
     """Train a segmentation network from noisy and clean annotations.
@@ -102,6 +103,9 @@ def train(
         everything stays in memory.
     resume
         Go on with the run in `out`, if there is one.
+    stop_asked
+        Asked all the time, within a step too; where it returns True the events end, and all steps
+        that were done are saved. Without it a training is stopped between two events, by `close`.
     **settings
         Fields of `TrainingConfig`.
 
@@ -139,11 +143,17 @@ def train(
                 f"{role} must be two things, (images, masks): give {role}=(images, masks)"
             )
         examples = (examples or []) + examples_from_arrays(pair[0], pair[1], role)
-    return Training(_events(config, examples, Path(out) if out is not None else None, resume))
+    return Training(
+        _events(config, examples, Path(out) if out is not None else None, resume, stop_asked)
+    )
 
 
 def _events(
-    config: TrainingConfig, examples: list[Example] | None, out: Path | None, resume: bool
+    config: TrainingConfig,
+    examples: list[Example] | None,
+    out: Path | None,
+    resume: bool,
+    stop_asked: Callable[[], bool] | None,
 ) -> Generator[Event, None, None]:
     if examples is None:
         method = config.method
@@ -154,7 +164,7 @@ def _events(
             refuse_inside(out, examples)
     check_place(config, out, resume)
     dataset = yield from _read(examples, config)
-    yield from run_training(config, dataset, out, resume)
+    yield from run_training(config, dataset, out, resume, stop_asked)
 
 
 def _read(examples: list[Example], config: TrainingConfig) -> Generator[Event, None, DataSet]:

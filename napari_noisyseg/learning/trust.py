@@ -26,7 +26,15 @@ LARGEST_MAPS = 1 << 30
 
 
 class PixelMaps(Protocol):
-    """Per-pixel maps of a set of images, as a method learns them."""
+    """Per-pixel maps of a set of images, as a method learns them.
+
+    Attributes
+    ----------
+    stride
+        Pixels of an image for each point of its map, a side.
+    """
+
+    stride: int
 
     def update(self, batch: Batch, values: Tensor) -> None:
         """Add the values (B, *patch) of a batch to its images' maps."""

@@ -147,4 +147,17 @@ class FakeTrain:
             if self.error is not None and step == 3:
                 raise self.error
             yield StepDone(step, self.steps, 1, 1 / step, 0.5, 4)
-        yield Finished(None, {"clean_training": {"images": 2, "dice": {"mean": 0.875}}})  # type: ignore[arg-type]
+        reached = {"clean_training": {"images": 2, "dice": {"mean": 0.875}}}
+        yield Finished(FakeModel(), reached)  # type: ignore[arg-type]
+
+
+class FakeModel:
+    """Stands for a trained model that finds nothing."""
+
+    def __init__(self) -> None:
+        from torch import nn
+
+        self.network = nn.Identity()
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        return np.zeros((len(image), 1, *image.shape[2:]), np.float32)

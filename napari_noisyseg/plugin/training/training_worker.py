@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +140,7 @@ class _Worker:
         torch = load_torch()
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
         from napari_noisyseg.learning.events import Finished
+        from napari_noisyseg.learning.interruption import Interruption
         from napari_noisyseg.learning.training import train
 
         collector.leave_out()
@@ -147,7 +148,13 @@ class _Worker:
         if self._waited():
             return self._ended("stopped")
         order = self.order
-        training = train(order.examples, order.config, out=order.out, resume=order.resume)
+        training = train(
+            order.examples,
+            order.config,
+            out=order.out,
+            resume=order.resume,
+            stop_asked=lambda: self.control.stop_asked,
+        )
         with closing(training):
             for event in training:
                 self._tell(event)
@@ -159,7 +166,8 @@ class _Worker:
             if self.control.stop_asked:
                 return self._ended("stopped")
             raise RuntimeError("the training ended before its end")
-        self._show_all(_Seen(finished.maps, finished.model))
+        with Interruption(lambda: self.control.stop_asked).of(finished.model.network):
+            self._show_all(_Seen(finished.maps, finished.model))
         return self._ended("finished", metrics=finished.metrics)
 
     def _ended(self, state: str, metrics: Mapping[str, Any] | None = None) -> Ended:
@@ -237,11 +245,14 @@ class _Worker:
     def _refresh(self, seconds: float) -> None:
         if self.live is None:
             return
+        from napari_noisyseg.learning.interruption import Interrupted
+
         began = time.monotonic()
-        for preview in self.previewer.refresh(self.live, seconds):
-            self._put(preview)
-            if self.control.stop_asked:
-                break
+        with suppress(Interrupted):  # the network asks whether to stop here as well
+            for preview in self.previewer.refresh(self.live, seconds):
+                self._put(preview)
+                if self.control.stop_asked:
+                    break
         self.refresh_cost = min(time.monotonic() - began, 60.0)
         if self.order.gives_way:
             self.control.expect_window()
