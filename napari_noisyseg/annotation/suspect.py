@@ -55,9 +55,11 @@ class Suspect:
         Mean probability that the model gives the proposed class, 0 to 1.
     doubt
         Mean probability that the given label is wrong, 0 to 1, by trust and model together.
+    credibility
+        How far the proposal may be believed as a whole, 0 to 1: see `suspects.credibility`.
     gain
-        By how much the expected Dice of the image's annotation rises when this is settled, times
-        the chance that the region is wrong: the rank.
+        By how much the expected Dice of the slice's annotation rises when the proposal is accepted,
+        times `credibility`: the rank.
     packed
         The region within its box, rows of bits (`numpy.packbits`); see `mask`.
     """
@@ -75,6 +77,7 @@ class Suspect:
     trust: float
     confidence: float
     doubt: float
+    credibility: float
     gain: float
     packed: bytes = field(repr=False)
 

@@ -32,10 +32,14 @@ __all__ = [
     "Kind",
     "Suspect",
     "SuspectOptions",
+    "credibility",
     "find_suspects",
     "ranked",
     "review_image",
 ]
+
+# Quantile of a region that stands for its core.
+_CORE = 0.75
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,29 @@ def ranked(suspects: Iterable[Suspect], most: int | None = None) -> list[Suspect
     return heapq.nsmallest(most, suspects, key=_order)
 
 
+def credibility(
+    proposed: NDArray[np.float32], trust: NDArray[np.float32] | None, certainty: float
+) -> float:
+    """How far the proposal for a region may be believed as a whole, 0 to 1.
+
+    Both witnesses must agree, so the weaker one counts at every pixel; at the region's outline both
+    pass through one half by construction, so the upper quartile stands for the region; and a model
+    that is unsure of the whole image is not believed in its parts. The product is sharpened as
+    `napari_noisyseg.annotation.quality.sharpened` says.
+
+    Parameters
+    ----------
+    proposed
+        (pixels,), the model's probability of the proposed class.
+    trust
+        (pixels,), in the given labels; None if none was learned.
+    certainty
+        Expected Dice of the model's own mask of the slice, 0 to 1.
+    """
+    agreed = proposed if trust is None else np.minimum(proposed, 1 - trust)
+    return float(sharpened(certainty * float(np.quantile(agreed, _CORE))))
+
+
 def _order(suspect: Suspect) -> tuple[float, str, str, int, Box, int]:
     return (
         -suspect.gain,
@@ -229,7 +256,7 @@ def _examine(
     name, annotator, page = place
     pixel = float(spacing[-2]) * float(spacing[-1])
     suspects = [
-        _suspect(region, found, trust, chances, annotation, objects, name=name,
+        _suspect(region, found, trust, chances, annotation, objects, certainty=model.dice, name=name,
                  annotator=annotator, page=page, pixel=pixel, unit=unit)
         for region, objects in _regions(found, options)
     ]  # fmt: skip
@@ -281,6 +308,7 @@ def _suspect(
     overlap: ExpectedOverlap,
     objects: ClassObjects,
     *,
+    certainty: float,
     name: str,
     annotator: str,
     page: int,
@@ -290,12 +318,11 @@ def _suspect(
     start, end, window, mask = region
     error = found.error[window][mask]
     wrong = sharpened(error)
-    proposed = chances[end][window] if len(chances) > 1 else chances[0][window]
-    confidence = proposed[mask].mean(dtype=np.float64)
+    proposed = chances[end if len(chances) > 1 else 0][window][mask]
     if len(chances) == 1 and end == 0:
-        confidence = 1 - confidence
+        proposed = 1 - proposed
+    belief = credibility(proposed, None if trust is None else trust[window][mask], certainty)
     area = int(mask.sum())
-    doubt = float(error.mean(dtype=np.float64))
     gained = float(wrong.sum(dtype=np.float64))
     after = overlap.moved(start, end, area, area - gained, gained)
     rows, columns = window
@@ -311,9 +338,10 @@ def _suspect(
         given=start,
         proposed=end,
         trust=float("nan") if trust is None else float(trust[window][mask].mean(dtype=np.float64)),
-        confidence=float(confidence),
-        doubt=doubt,
-        gain=(after - overlap.dice) * doubt,
+        confidence=float(proposed.mean(dtype=np.float64)),
+        doubt=float(error.mean(dtype=np.float64)),
+        credibility=belief,
+        gain=(after - overlap.dice) * belief,
         packed=np.packbits(mask).tobytes(),
     )
 
