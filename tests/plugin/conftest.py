@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     no_screen = pytest.mark.skip(reason="no screen: run under xvfb-run, as 'make test' does")
     for item in items:
-        if {"make_napari_viewer", "qtbot"} & set(getattr(item, "fixturenames", ())):
+        if {"make_napari_viewer", "qtbot", "screen"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(no_screen)
 
 
@@ -66,6 +66,11 @@ def recovery_folder(
     folder = tmp_path_factory.mktemp("state") / "recovery"
     monkeypatch.setattr("napari_noisyseg.plugin.keeping.autosave.recovery_root", lambda: folder)
     return folder
+
+
+@pytest.fixture
+def screen() -> None:
+    """Skip a test without a screen, also where another process opens the window."""
 
 
 @pytest.fixture(autouse=True)

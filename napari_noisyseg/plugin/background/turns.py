@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QTimer
 
+from napari_noisyseg.plugin.window.held_canvas import HeldCanvas
+
 BETWEEN = 20
 """Milliseconds between two turns, in which Qt draws what the last one did."""
 
@@ -15,9 +17,15 @@ class Turns:
     """Does what it is given in order, one at a time, while the window stays free in between.
 
     To be made and used in the main thread.
+
+    Parameters
+    ----------
+    canvas
+        What the things change; it is drawn in a turn of its own after each of them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, canvas: HeldCanvas | None = None) -> None:
+        self._canvas = canvas
         self._waiting: deque[Callable[[], object]] = deque()
         self._timer = QTimer()
         self._timer.setInterval(BETWEEN)
@@ -31,10 +39,16 @@ class Turns:
     def clear(self) -> None:
         """Let go of what has not been done."""
         self._waiting.clear()
+        self._draw()
         self._timer.stop()
 
     def _take(self) -> None:
-        if self._waiting:
+        if not self._draw() and self._waiting:
+            if self._canvas is not None:
+                self._canvas.hold()
             self._waiting.popleft()()
-        if not self._waiting:
+        elif not self._waiting:
             self._timer.stop()
+
+    def _draw(self) -> bool:
+        return self._canvas is not None and self._canvas.let_go()

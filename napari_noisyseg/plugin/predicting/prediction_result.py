@@ -17,6 +17,7 @@ from napari_noisyseg.plugin.predicting.label_stack import LabelStack
 from napari_noisyseg.plugin.predicting.prediction_job import Begun, ModelFacts, Predicted
 from napari_noisyseg.plugin.training.overlay import Overlay
 from napari_noisyseg.plugin.training.overlay_set import MOST_CLASSES
+from napari_noisyseg.plugin.window.held_canvas import HeldCanvas
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -65,7 +66,7 @@ class PredictionResult:
         self._probabilities: list[Overlay] = []
         self._prediction: Overlay | None = None
         self._stack: LabelStack | None = None
-        self._turns = Turns()
+        self._turns = Turns(HeldCanvas(viewer))
         viewer.layers.events.removed.connect(self._on_removed)
 
     @property

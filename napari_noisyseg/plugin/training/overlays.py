@@ -12,10 +12,13 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_noisyseg.plugin.background.control import Watch
+from napari_noisyseg.plugin.background.turns import Turns
 from napari_noisyseg.plugin.training.overlay import Overlay, OverlayKind
 from napari_noisyseg.plugin.training.overlay_set import OverlaySet
 from napari_noisyseg.plugin.training.previews import Preview
 from napari_noisyseg.plugin.window.colours import View
+from napari_noisyseg.plugin.window.glyphs import make_letters
+from napari_noisyseg.plugin.window.held_canvas import HeldCanvas
 from napari_noisyseg.plugin.window.window_close import when_closed
 
 if TYPE_CHECKING:
@@ -70,11 +73,13 @@ class Overlays:
         self._timer = QTimer()
         self._timer.setInterval(_BETWEEN)
         self._timer.timeout.connect(self._take_turn)
-        viewer = self.viewer
-        if viewer is not None:
-            viewer.layers.events.removed.connect(self._on_removed)
-            viewer.dims.events.point.connect(self._on_point)
-            when_closed(viewer, self.close)
+        self._letters = Turns()
+        viewer = session.viewer
+        self._canvas = HeldCanvas(viewer)
+        make_letters(viewer, self._letters)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.point.connect(self._on_point)
+        when_closed(viewer, self.close)
 
     @classmethod
     def of(cls, session: Session) -> Overlays:
@@ -179,6 +184,8 @@ class Overlays:
     def close(self) -> None:
         """Let go of everything, when the window closes; the layers stay."""
         self._timer.stop()
+        self._letters.clear()
+        self._canvas.let_go()
         self._to_add.clear()
         self._to_bar.clear()
         self._filling = None
@@ -197,11 +204,15 @@ class Overlays:
             self._timer.start()
 
     def _take_turn(self) -> None:
-        """Do one thing that takes long in a turn of the event loop: a layer, a bar, some slices."""
+        """Do one thing that takes long in a turn of the event loop: a layer, a bar, slices, drawing."""
         viewer = self.viewer
+        if self._canvas.let_go():
+            return  # it is drawn in this turn
         if viewer is not None and self._to_add:
+            self._canvas.hold()
             self._add(viewer, self._to_add.pop(0))
         elif viewer is not None and self._to_bar:
+            self._canvas.hold()
             self._to_bar.pop(0).show_bar(self.view)
         elif viewer is not None and self._filling is not None:
             self._fill(self._filling)
