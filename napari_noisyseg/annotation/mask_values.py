@@ -44,7 +44,7 @@ def class_values(path: Path, raster: Raster) -> Labels:
         If the mask is coloured, or holds values other than whole numbers of at most 32 bits, or if
         it is lossy and has more than two classes.
     """
-    pixels = arranged(raster.pixels, _mask_layout(path, raster))
+    pixels = arranged(raster.pixels, mask_layout(path, raster))
     tint = _TINT if raster.lossy else 0
     values = _one_channel(path, pixels, tint)
     if raster.lossy:
@@ -62,7 +62,7 @@ def class_values(path: Path, raster: Raster) -> Labels:
     return np.ascontiguousarray(values.astype(np.int32))
 
 
-def _mask_layout(path: Path, raster: Raster) -> str:
+def mask_layout(path: Path, raster: Raster) -> str:
     """Return how the axes are read: for a mask, an axis is pages unless it is clearly colours."""
     shape, layouts = raster.pixels.shape, raster.layouts
     if len(layouts) == 1:

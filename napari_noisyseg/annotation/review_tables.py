@@ -1,0 +1,83 @@
+"""The tables of a review: suspects, images and annotators, and what was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from napari_noisyseg.annotation.quality import AnnotatorQuality, Quality
+from napari_noisyseg.annotation.suspect import Suspect
+
+Row = tuple[object, ...]
+
+SUSPECTS_HEADER = (
+    "rank", "image", "annotator", "slice", "kind", "given", "proposed", "top", "left", "bottom",
+    "right", "pixels", "area", "unit", "trust", "confidence", "doubt", "credibility", "gain",
+)  # fmt: skip
+IMAGES_HEADER = (
+    "image", "annotator", "expected_dice", "suspects", "settled", "certainty", "teaches",
+    "annotate_next",
+)  # fmt: skip
+ANNOTATORS_HEADER = ("annotator", "images", "expected_dice", "worst")
+CHANGES_HEADER = (
+    "file", "image", "annotator", "slice", "kind", "given", "proposed", "top", "left", "bottom",
+    "right", "pixels", "credibility",
+)  # fmt: skip
+
+
+def suspect_row(suspect: Suspect, values: Sequence[int]) -> Row:
+    """Return a row of `SUSPECTS_HEADER` without the rank.
+
+    Slices and boxes count from 0, bottom and right are just outside; classes are mask `values`.
+    """
+    return (
+        suspect.name, suspect.annotator, suspect.page, str(suspect.kind), values[suspect.given],
+        values[suspect.proposed], *suspect.box, suspect.area, suspect.world_area,
+        f"{suspect.unit}^2", suspect.trust, suspect.confidence, suspect.doubt,
+        suspect.credibility, suspect.gain,
+    )  # fmt: skip
+
+
+def change_row(file: str, suspect: Suspect, before: int, after: int) -> Row:
+    """Return a row of `CHANGES_HEADER`; `before` and `after` are values of that file."""
+    return (
+        file, suspect.name, suspect.annotator, suspect.page, str(suspect.kind), before, after,
+        *suspect.box, suspect.area, suspect.credibility,
+    )  # fmt: skip
+
+
+def ranked_rows(rows: Sequence[Row]) -> list[Row]:
+    """Put the ranks before rows of suspects; the gain is the last column, ties stay in order."""
+    gains: list[tuple[float, int]] = [
+        (-float(str(row[-1])), number) for number, row in enumerate(rows)
+    ]
+    return [(rank, *rows[number]) for rank, (_, number) in enumerate(sorted(gains), start=1)]
+
+
+def image_rows(
+    qualities: Sequence[Quality], counts: Mapping[tuple[str, str], int], order: Sequence[str]
+) -> list[Row]:
+    """Return rows of `IMAGES_HEADER`, the lowest expected Dice first.
+
+    Parameters
+    ----------
+    qualities
+        One per annotation.
+    counts
+        Number of suspects by image and annotator.
+    order
+        The images to annotate next, the first first.
+    """
+    place = {name: number for number, name in enumerate(order, start=1)}
+    worst_first = sorted(qualities, key=lambda q: (q.expected_dice, q.name, q.annotator))
+    return [
+        (
+            q.name, q.annotator, q.expected_dice, counts.get((q.name, q.annotator), 0), q.settled,
+            q.certainty, q.teaches, place.get(q.name),
+        )
+        for q in worst_first
+    ]  # fmt: skip
+
+
+def annotator_rows(annotators: Sequence[AnnotatorQuality]) -> list[Row]:
+    """Return rows of `ANNOTATORS_HEADER`."""
+    return [(a.annotator, a.images, a.expected_dice, a.worst) for a in annotators]

@@ -1,0 +1,109 @@
+"""A mask's file with some pixels changed: the same format, kind and size, and nothing else different."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_noisyseg.annotation.images import read_mask
+from napari_noisyseg.annotation.mask_rewriting import PixelChange, rewritten
+
+HEIGHT, WIDTH = 20, 26
+
+
+def mask(high: int, pages: int = 0) -> np.ndarray:
+    array = np.zeros((HEIGHT, WIDTH), np.uint8)
+    array[3:12, 5:20] = high
+    return np.stack([array] * pages) if pages else array
+
+
+def change(value: int, page: int = 0) -> PixelChange:
+    region = np.zeros((4, 5), bool)
+    region[1:, :3] = True
+    return PixelChange(page, (slice(13, 17), slice(2, 7)), region, value)
+
+
+def palette(path: Path) -> None:
+    image = Image.fromarray(mask(1))
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    image.save(path)
+
+
+WRITERS = {
+    "grey.png": (lambda p: Image.fromarray(mask(255)).save(p), 255),
+    "bits.png": (lambda p: Image.fromarray(mask(1).astype(bool)).save(p), 1),
+    "palette.png": (palette, 1),
+    "palette_new.png": (palette, 7),
+    "rgb.png": (lambda p: Image.fromarray(np.stack([mask(255)] * 3, -1)).save(p), 255),
+    "deep.png": (lambda p: Image.fromarray(mask(1).astype(np.uint16) * 900).save(p), 900),
+    "wider.png": (lambda p: Image.fromarray(mask(1)).save(p), 300),
+    "a.bmp": (lambda p: Image.fromarray(mask(255)).save(p), 255),
+    "a.jpg": (lambda p: Image.fromarray(mask(255)).save(p, quality=95), 255),
+    "a.tif": (lambda p: tifffile.imwrite(p, mask(255), compression="lzw"), 255),
+    "rgb.tif": (lambda p: tifffile.imwrite(p, np.stack([mask(255)] * 3, -1), photometric="rgb"), 255),
+    "bool.tif": (lambda p: tifffile.imwrite(p, mask(1).astype(bool)), 1),
+    "float.tif": (lambda p: tifffile.imwrite(p, mask(2).astype(np.float32)), 2),
+    "imagej.tif": (lambda p: tifffile.imwrite(p, mask(255), imagej=True), 255),
+    "a.npy": (lambda p: np.save(p, mask(3).astype(np.int64)), 3),
+    "bool.npy": (lambda p: np.save(p, mask(1).astype(bool)), 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_only_the_named_pixels_change(tmp_path: Path, name: str):
+    write, value = WRITERS[name]
+    path, after = tmp_path / name, tmp_path / f"after_{name}"
+    write(path)
+    before, labels = path.read_bytes(), read_mask(path)
+    one = change(value)
+    after.write_bytes(rewritten(path, [one]))
+    expected = labels.copy()
+    expected[0][one.window][one.mask] = value
+    assert np.array_equal(read_mask(after), expected)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [n for n in WRITERS if n.endswith(("png", "bmp", "jpg"))])
+def test_a_picture_keeps_its_kind(tmp_path: Path, name: str):
+    write, value = WRITERS[name]
+    write(tmp_path / name)
+    with Image.open(tmp_path / name) as old:
+        new = Image.open(io.BytesIO(rewritten(tmp_path / name, [change(value)])))
+        if name != "wider.png":
+            assert (new.format, new.mode) == (old.format, old.mode)
+        if old.mode == "P":
+            assert new.getpalette()[:6] == old.getpalette()[:6]
+
+
+def test_a_stack_keeps_its_axes_compression_and_resolution(tmp_path: Path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(
+        path,
+        mask(1, 3),
+        compression="zlib",
+        resolution=(2.0, 4.0),
+        resolutionunit="CENTIMETER",
+        metadata={"axes": "ZYX"},
+    )
+    (tmp_path / "new.tif").write_bytes(rewritten(path, [change(1, page=2)]))
+    assert read_mask(tmp_path / "new.tif").sum(axis=(1, 2)).tolist() == [135, 135, 144]
+    with tifffile.TiffFile(tmp_path / "new.tif") as new:
+        assert new.series[0].axes == "ZYX"
+        assert int(new.pages.first.compression) == 8
+        assert new.pages.first.resolution == (2.0, 4.0)
+
+
+def test_imagej_keeps_its_spacing(tmp_path: Path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(
+        path, mask(1, 3), imagej=True, metadata={"axes": "ZYX", "spacing": 2.5, "unit": "um"}
+    )
+    (tmp_path / "new.tif").write_bytes(rewritten(path, [change(1)]))
+    with tifffile.TiffFile(tmp_path / "new.tif") as new:
+        assert new.imagej_metadata["spacing"] == 2.5
+        assert new.imagej_metadata["unit"] == "um"
