@@ -180,7 +180,7 @@ def folder_prediction(model: Path, device: str, images: Path, out: Path, choices
 
 @contextmanager
 def _loaded(path: Path, device: str, control: Control) -> Iterator[TrainedModel]:
-    """Load a model; a stop is heeded before each of its forward passes."""
+    """Load a model; a stop is heeded before each of its layers computes."""
     torch = load_torch()
     torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
     from napari_noisyseg.model.prediction import load_model
@@ -191,16 +191,15 @@ def _loaded(path: Path, device: str, control: Control) -> Iterator[TrainedModel]
         if control.stop_asked:
             raise Cancelled
 
-    model: TrainedModel | None = load_model(path, device)
+    model = load_model(path, device)
     collector.leave_out()  # the networks' modules are imported by now
-    hook = model.network.register_forward_pre_hook(heed) if model is not None else None
+    hooks = [layer.register_forward_pre_hook(heed) for layer in model.network.modules()]
     try:
-        assert model is not None
         yield model
     finally:
-        if hook is not None:
+        for hook in hooks:
             hook.remove()
-        del model, hook
+        del model, hooks
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
