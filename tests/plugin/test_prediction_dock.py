@@ -339,7 +339,10 @@ def test_the_network_is_given_back(dock, qtbot, monkeypatch):
     assert [one() for one in there] == [None]
 
 
-def test_every_stop_of_the_tab_key_has_a_name(dock):
+def test_every_stop_of_the_tab_key_has_a_name(make_napari_viewer, qtbot):
+    # Not in the window: PySide6 keeps whatever this walk touches, and napari's whole viewer with it.
+    dock = PredictionDock(make_napari_viewer())
+    qtbot.addWidget(dock)
     stops, widget = [], dock.nextInFocusChain()
     while widget is not dock:
         if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and dock.isAncestorOf(widget):
