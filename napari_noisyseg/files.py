@@ -255,9 +255,8 @@ def _flush_folder(folder: Path) -> None:
 def _sentence(path: Path, count: int, error: OSError) -> str:
     folder = path.parent
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE) and not folder.is_dir():
-        reason = f"its folder {shown(folder.name or folder)} is gone"
-    else:
-        reason = _REASONS.get(error.errno or 0) or shown(why(error))
+        return f"{shown(path)} could not be written: its folder {shown(folder.name or folder)} is gone."
+    reason = _REASONS.get(error.errno or 0) or shown(why(error))
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         reason += f" ({size_text(count)} to write, {size_text(free_bytes(folder))} free)"
     return f"{shown(path)} could not be written: {reason}; what was there before is whole."

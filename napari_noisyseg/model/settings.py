@@ -161,18 +161,24 @@ def _add(container: Any, name: str, value: Any) -> None:
         container.add(name, value)
 
 
-def explanation(field: FieldInfo) -> str:
-    """Say in one line what a setting is, its unit, its range and its default."""
+def explanation(field: FieldInfo, *, percent: bool = False) -> str:
+    """Say in one line what a setting is, its unit, its range and its default.
+
+    With `percent`, shares are told in percent.
+    """
     extra = field.json_schema_extra
     unit = extra.get("unit", "") if isinstance(extra, dict) else ""
+    default, factor = field.default, 1
+    if percent and unit == "share":
+        unit, factor = "%", 100
+        default = f"{100 * default:g}"
     parts = [field.description or ""]
     if unit:
         parts.append(f"unit: {unit}")
     if choices := choices_of(field):
         parts.append(f"one of {', '.join(choices)}")
-    elif limits := _limits(field):
+    elif limits := _limits(field, factor):
         parts.append(f"range: {limits}")
-    default = field.default
     parts.append(f"default: {'unset' if default is None else default}")
     return "; ".join(parts)
 
@@ -183,10 +189,10 @@ def choices_of(field: FieldInfo) -> list[str]:
     return [str(choice) for choice in choices]
 
 
-def _limits(field: FieldInfo) -> str:
+def _limits(field: FieldInfo, factor: int = 1) -> str:
     words = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
     bounds = {
-        bound: _number(getattr(item, bound))
+        bound: _number(factor * getattr(item, bound))
         for bound in words
         for item in field.metadata
         if getattr(item, bound, None) is not None

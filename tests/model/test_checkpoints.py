@@ -185,7 +185,7 @@ def test_the_old_checkpoint_stays_until_the_new_one_was_read_back(
 
 
 def test_a_missing_folder_is_a_storage_error_and_not_pytorchs(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="its folder run is gone"):
+    with pytest.raises(StorageError, match=r"its folder run is gone\.$"):
         save_checkpoint(tmp_path / "run" / "a.pt", {"kind": "model"})
 
 

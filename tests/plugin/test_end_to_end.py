@@ -29,7 +29,7 @@ def runs(tmp_path, monkeypatch):
     preferences = Preferences(runs_folder=folder, refresh_interval=0.5)
     for module in ("training_dock", "launch"):
         monkeypatch.setattr(
-            f"napari_noisyseg.plugin.{module}.read_preferences", lambda: preferences
+            f"napari_noisyseg.plugin.training.{module}.read_preferences", lambda: preferences
         )
     return folder
 

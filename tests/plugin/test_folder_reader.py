@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Layer
 
 from napari_noisyseg.annotation.images import png_bytes, tiff_bytes
 from napari_noisyseg.annotation.roles import Role
@@ -9,7 +10,8 @@ from napari_noisyseg.annotation.samples import write_samples
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.plugin.keeping.folder_reader import is_image_folder, open_image_folder
 from napari_noisyseg.plugin.keeping.reader import get_reader
-from napari_noisyseg.plugin.layers.marks import METADATA_KEY
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY, Mark, write_mark
+from napari_noisyseg.plugin.planning.plan import make_plan
 from napari_noisyseg.plugin.session import Session
 
 
@@ -66,6 +68,33 @@ def test_images_of_many_sizes_are_few_stacks_and_not_one_for_each_size(tmp_path)
     # In the folder's order.
     assert about["names"] == sorted(f"im{index}" for index in range(12))
     assert found["cells 40 x 40 masks"][1]["metadata"][METADATA_KEY]["image"] == "cells 40 x 40"
+
+
+def test_nobody_has_annotated_the_padding_of_a_picture(tmp_path):
+    layers = [Layer.create(*layer) for layer in open_image_folder(make_folder(tmp_path / "skin"))]
+    write_mark(layers[1], Mark(Role.NOISY, {0: Role.CLEAN}))
+    plan = make_plan(layers)
+    found = {example.name: example.read_label()[0] for example in plan.examples}
+    assert plan.ignore_value is not None
+    ignored = {name: np.argwhere(labels == plan.ignore_value) for name, labels in found.items()}
+    assert [len(ignored[name]) for name in ("im0", "im1", "im2")] == [0, 0, 2 * 24]
+    assert (ignored["im2"][:, 0] >= 18).all()
+    assert set(np.unique(found["im2"][:18])) == {0, 1}
+    same = [Layer.create(*layer) for layer in open_image_folder(make_folder(
+        tmp_path / "same", ((20, 24), (20, 24))
+    ))]  # fmt: skip
+    write_mark(same[1], Mark(Role.NOISY, {0: Role.CLEAN}))
+    assert make_plan(same).ignore_value is None
+
+
+def test_a_padded_picture_with_both_annotations_is_trained_on_by_the_clean_one(tmp_path):
+    folder = make_folder(tmp_path / "skin")
+    put(folder / "masks_crowd", "im2", np.full((18, 24), 255))
+    layers = [Layer.create(*layer) for layer in open_image_folder(folder)]
+    write_mark(layers[1], Mark(Role.CLEAN))
+    write_mark(layers[2], Mark(Role.IGNORED, {2: Role.NOISY}))
+    roles = [(e.name, e.role) for e in make_plan(layers, method="clean").examples]
+    assert (("im2", Role.CLEAN) in roles, ("im2", Role.NOISY) in roles) == (True, False)
 
 
 def test_each_folder_of_masks_is_an_annotation_and_missing_masks_are_left_out(tmp_path):

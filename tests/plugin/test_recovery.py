@@ -218,6 +218,25 @@ def test_a_closed_window_leaves_nothing_and_an_offer_not_taken_stays(
     assert banner.isHidden()
 
 
+def test_what_was_restored_is_not_offered_again_however_soon_the_window_is_closed(
+    make_napari_viewer, recovery_folder, qtbot
+):
+    store = Store(recovery_folder)
+    layer = SavedLayer(number=1, kind="labels", name="old", mark={"role": "noisy"}, shape=STACK)
+    store.write({}, SavedState(saved=time.time(), layers=(layer,)))
+    store._held.close()
+    recovery_store._in_use.clear()
+    viewer = make_napari_viewer()
+    banner = RecoveryBanner(session_of(viewer)[0])
+    banner.restore_button.click()
+    qtbot.waitUntil(lambda: "old" in viewer.layers, timeout=5000)
+    qtbot.waitUntil(banner.isHidden, timeout=5000)
+    assert store.folder.exists()  # nothing is saved yet that could take its place
+    viewer.close()
+    assert claim_leftovers(recovery_folder) == []
+    assert list(recovery_folder.iterdir()) == []
+
+
 def test_restored_layers_do_not_take_the_place_of_open_ones(viewer, said):
     from napari_noisyseg.plugin.keeping.recovery import bring_back
 

@@ -73,6 +73,7 @@ def test_numbers_have_the_bounds_and_units_of_the_configuration(form):
     assert isinstance(share, QDoubleSpinBox)
     assert (share.minimum(), share.maximum(), share.suffix()) == (0, 90, " %")
     assert share.value() == 20
+    assert "unit: %; range: from 0 to 90; default: 20<" in share.toolTip()
     assert form.settings["seed"].widget.maximum() == 2**32 - 1
     rate = form.settings["learning_rate"].widget
     assert rate.minimum() > 0

@@ -51,7 +51,7 @@ def own_places(monkeypatch, tmp_path):
     preferences = Preferences(runs_folder=tmp_path / "runs", refresh_interval=0.5)
     for module in ("training_dock", "launch"):
         monkeypatch.setattr(
-            f"napari_noisyseg.plugin.{module}.read_preferences", lambda: preferences
+            f"napari_noisyseg.plugin.training.{module}.read_preferences", lambda: preferences
         )
     monkeypatch.setattr(DeviceSearch, "start", lambda self: None)
 
@@ -304,8 +304,15 @@ def test_a_real_training_bears_what_is_done_to_its_layers(viewer, make_dock, sai
     assert not np.isnan(viewer.layers["probability: thorax"].data).any()
     assert dock.session.model_path == dock.session.job.out
     assert not dock.form.start.isEnabled()  # nothing is annotated any more
+    assert headline(dock).startswith("Done in")  # the results are there to look at
     assert len(dock.session.job.curves.epochs) == 12
     assert "noisy loss" in dock.form.figures.text().lower()
+    viewer.layers.clear()
+    ready(qtbot, dock)
+    assert headline(dock) == "Open an image and its annotations to begin."
+    fill(viewer, marked=False)
+    ready(qtbot, dock)
+    assert "as clean" in headline(dock)  # not what was done with others
 
 
 def test_a_run_is_resumed_with_the_layers_it_was_trained_on(viewer, make_dock, said, qtbot):
@@ -323,6 +330,10 @@ def test_a_run_is_resumed_with_the_layers_it_was_trained_on(viewer, make_dock, s
     click(dock.form.stop)
     wait_for(qtbot, dock, JobState.STOPPED)
     assert said == []
+    losses, epochs = dock.session.job.curves.losses, dock.session.job.curves.epochs
+    assert epochs
+    assert epochs[0].step <= stopped_at  # what was learned before is in the plot
+    assert [p.step for p in losses] == sorted(p.step for p in losses)
     crowd.data_setitem((np.array([0]), np.array([20]), np.array([20])), 1)
     dock.resume(run)
     wait_for(qtbot, dock, JobState.FAILED)

@@ -142,9 +142,11 @@ class Autosave:
         if self._writer is not None:
             self._writer.join(5)
         self._store.remove()
-        for leftover in (*self.leftovers, *self._restored):
+        for leftover in self.leftovers:
             leftover.release()
-        self.leftovers = []
+        for leftover in self._restored:  # seen, and closed by the user like all that was open
+            leftover.discard()
+        self.leftovers, self._restored = [], []
 
     # -- what changes
 

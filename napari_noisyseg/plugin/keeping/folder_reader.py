@@ -75,8 +75,9 @@ def open_image_folder(path: Path) -> list[LayerTuple]:
     list of layer tuples
         A stack of the images and one of each kind of mask, the slices named. Masks of 0 and 255
         become labels 0 and 1. The roles of a data folder are marked. Images of different sizes are
-        padded to the largest at the right and below, or, where that would be too much, are stacks of
-        their own for each size, or for small and large ones where there are many sizes.
+        padded to the largest at the right and below, where nothing counts as annotated, or, where
+        that would be too much, are stacks of their own for each size, or for small and large ones
+        where there are many sizes.
 
     Raises
     ------
@@ -238,7 +239,9 @@ def _layers(title: str, size: tuple[int, int], pictures: Sequence[_Picture]) -> 
     stack = np.stack([_padded(picture.pixels, size) for picture in pictures])
     rgb = stack.shape[1] == 3
     data = np.moveaxis(stack, 1, -1) if rgb else (stack[:, 0] if stack.shape[1] == 1 else stack)
-    names = {METADATA_KEY: {"names": [picture.name for picture in pictures]}}
+    names = {
+        METADATA_KEY: {"names": [picture.name for picture in pictures]} | _sizes(size, pictures)
+    }
     axes = {"axis_labels": ("slice", "channel", "y", "x")} if data.ndim == 4 and not rgb else {}
     layers: list[LayerTuple] = [
         (data, {"name": title, "rgb": rgb, "metadata": names} | axes, "image")
@@ -255,6 +258,12 @@ def _layers(title: str, size: tuple[int, int], pictures: Sequence[_Picture]) -> 
         }
         layers.append((_as_classes(labels), about, "labels"))
     return layers
+
+
+def _sizes(size: tuple[int, int], pictures: Sequence[_Picture]) -> dict[str, Any]:
+    """Return how large the picture in each slice is, if any is padded: nobody annotated the rest."""
+    sizes = [[int(side) for side in picture.pixels.shape[1:]] for picture in pictures]
+    return {"sizes": sizes} if any(tuple(one) != size for one in sizes) else {}
 
 
 def _mark(layer: str, image: str, pictures: Sequence[_Picture]) -> dict[str, Any]:

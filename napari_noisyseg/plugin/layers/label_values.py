@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.classes import LARGEST_VALUE
 from napari_noisyseg.plugin.layers.annotated import Contents
-from napari_noisyseg.plugin.layers.marks import Zero
+from napari_noisyseg.plugin.layers.marks import Zero, picture_sizes
 from napari_noisyseg.plugin.layers.pairing import Pairing
 from napari_noisyseg.plugin.layers.slice_uses import Use, by_combination
 
@@ -101,7 +101,19 @@ def painted_values(used: Used, contents: Contents) -> set[tuple[Pairing, frozens
 
 
 def _has_gaps(used: Used, by_zero: dict[str, set[int]], dimensions: int) -> bool:
-    """Whether any pixel may be without annotation: a layer says so, or a volume has other slices."""
-    return bool(by_zero["unannotated"]) or (
-        dimensions == 3 and any(bool(group[0].fit.leading and slices) for group, slices in used)
+    """Whether any pixel may be without annotation.
+
+    A layer says so, a volume has other slices, or pictures of several sizes are padded.
+    """
+    return (
+        bool(by_zero["unannotated"])
+        or any(bool(slices) and is_padded(group[0]) for group, slices in used)
+        or (
+            dimensions == 3 and any(bool(group[0].fit.leading and slices) for group, slices in used)
+        )
     )
+
+
+def is_padded(pairing: Pairing) -> bool:
+    """Whether pictures of several sizes lie in the slices of the image."""
+    return bool(picture_sizes(pairing.image))

@@ -85,6 +85,18 @@ def slice_names(layer: Layer) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list | tuple) else ()
 
 
+def picture_sizes(layer: Layer) -> tuple[tuple[int, int], ...]:
+    """Height and width of the picture in each slice of an image layer; empty: they fill the slices.
+
+    A stack of pictures of several sizes is padded at the right and below.
+    """
+    sizes = _ours(layer).get("sizes")
+    try:
+        return tuple((int(height), int(width)) for height, width in sizes or ())
+    except (TypeError, ValueError):
+        return ()
+
+
 def _ours(layer: Layer) -> dict[str, Any]:
     said = layer.metadata.get(METADATA_KEY)
     return dict(said) if isinstance(said, Mapping) else {}

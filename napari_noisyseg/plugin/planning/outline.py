@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from napari_noisyseg.plugin.layers.annotated import Contents
 from napari_noisyseg.plugin.layers.label_values import Values, choose_values
-from napari_noisyseg.plugin.layers.pairing import Pairing, pair_layers
+from napari_noisyseg.plugin.layers.pairing import Pairing, Unpaired, pair_layers
 from napari_noisyseg.plugin.layers.slice_uses import Use, by_combination, groups, uses
 from napari_noisyseg.plugin.planning.plan_text import Counts, problem_of, sentence_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-    from napari_noisyseg.plugin.session import Session
+
+class Annotated(Protocol):
+    """Layers of which something is known already, as a session knows it."""
+
+    @property
+    def layers(self) -> list[Layer]:
+        """All layers, the lowest first."""
+        ...
+
+    @property
+    def contents(self) -> Contents:
+        """What is known of the annotations' slices."""
+        ...
+
+    def pairings(self) -> list[Pairing | Unpaired]:
+        """Return every annotation layer with its image, or why it has none."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +65,7 @@ class Outline:
 
 
 def make_outline(
-    session_or_layers: Session | Sequence[Layer],
+    session_or_layers: Annotated | Sequence[Layer],
     dimensions: int = 2,
     method: str = "trust",
     size: int | None = None,
@@ -65,23 +81,19 @@ def make_outline(
 
 
 def layers_and_contents(
-    session_or_layers: Session | Sequence[Layer], contents: Contents | None
+    session_or_layers: Annotated | Sequence[Layer], contents: Contents | None
 ) -> tuple[Sequence[Layer], Contents]:
     """Return all layers, and what is known of their slices."""
-    from napari_noisyseg.plugin.session import Session
-
-    if isinstance(session_or_layers, Session):
-        return session_or_layers.layers, session_or_layers.contents
-    return session_or_layers, Contents() if contents is None else contents
+    if isinstance(session_or_layers, Sequence):
+        return session_or_layers, Contents() if contents is None else contents
+    return session_or_layers.layers, session_or_layers.contents
 
 
 def pairings_of(
-    session_or_layers: Session | Sequence[Layer], size: int | None = None
+    session_or_layers: Annotated | Sequence[Layer], size: int | None = None
 ) -> list[Pairing]:
     """Return the annotations that have an image."""
-    from napari_noisyseg.plugin.session import Session
-
-    if not isinstance(session_or_layers, Session):
+    if isinstance(session_or_layers, Sequence):
         found = pair_layers(session_or_layers, size)
     elif size is None:
         found = session_or_layers.pairings()

@@ -24,7 +24,7 @@ from napari_noisyseg.plugin.planning.plan_text import Counts
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
 
-    from napari_noisyseg.plugin.session import Session
+    from napari_noisyseg.plugin.planning.outline import Annotated
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Plan:
 
 
 def make_plan(
-    session_or_layers: Session | Sequence[Layer],
+    session_or_layers: Annotated | Sequence[Layer],
     dimensions: int = 2,
     method: str = "trust",
     size: int | None = 96,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.layers.annotated import Contents, label_slice, read_labels
-from napari_noisyseg.plugin.layers.label_values import Values
+from napari_noisyseg.plugin.layers.label_values import Values, is_padded
+from napari_noisyseg.plugin.layers.marks import picture_sizes
 from napari_noisyseg.plugin.layers.pairing import Pairing
 from napari_noisyseg.plugin.layers.slice_uses import Use
 
@@ -108,11 +109,23 @@ def _page(pairing: Pairing, use: Use, values: Values, contents: Contents) -> Pag
     if not isinstance(layer, Shapes):
         data = layer.data[0] if layer.multiscale else layer.data
         if is_on_disk(data):
-            return lambda: values.translate(label_slice(data, fit, index), zero)
+            return lambda: _inside(
+                values.translate(label_slice(data, fit, index), zero), values, pairing, index
+            )
     labels = read_labels(layer, pairing.image, fit, index)
     if fit.level == 0:
         contents.mend(pairing, index, labels)
-    return _fixed(values.translate(labels, zero))
+    return _fixed(_inside(values.translate(labels, zero), values, pairing, index))
+
+
+def _inside(labels: NDArray[Any], values: Values, pairing: Pairing, index: int) -> NDArray[Any]:
+    """Take back, in place, what is said of the padding of a picture."""
+    sizes = picture_sizes(pairing.image)
+    if index < len(sizes) and values.ignore is not None:
+        height, width = sizes[index]
+        labels[height:] = values.ignore
+        labels[:, width:] = values.ignore
+    return labels
 
 
 def _laid_over(
@@ -142,7 +155,9 @@ def _noisy(
     if use is None or pairing not in use.noisy:
         return None
     page = _page(pairing, use, values, contents)
-    if clean is None or any(p.mark.zero == "background" for p in use.clean):
+    if clean is None:
+        return page
+    if any(p.mark.zero == "background" for p in use.clean) and not is_padded(pairing):
         return page
     if values.ignore is None:
         return page

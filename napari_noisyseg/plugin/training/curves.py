@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -116,6 +118,15 @@ def epoch_point(row: Mapping[str, Any]) -> EpochPoint:
         trust=float(row["weight_mean"]),
         validated=row["clean_dice_on"] == "validation",
     )
+
+
+def points_of_log(text: str) -> Iterator[LossPoint | EpochPoint]:
+    """Give the points of a run so far, an epoch at a time, from the text of its log."""
+    for row in csv.DictReader(io.StringIO(text)):
+        filled = {name: value or "nan" for name, value in row.items()}
+        noisy, clean = float(filled["noisy_loss"]), float(filled["clean_loss"])
+        yield LossPoint(int(filled["step"]), noisy, clean)
+        yield epoch_point(filled)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -102,6 +102,14 @@ class Overlays:
         """Number of image layers without overlays, because there are too many."""
         return self._set.left_out
 
+    @property
+    def are_orphans(self) -> bool:
+        """Whether none of the images that were trained on is in the viewer any more."""
+        session = self._session()
+        there = [] if session is None else session.layers
+        images = [overlay.image for overlay in self._set.overlays]
+        return bool(images) and not any(image in there for image in images)
+
     def begin(
         self, plan: Plan, looked: Callable[[], object], drawn: Callable[[], object]
     ) -> Callable[[], None]:

@@ -45,7 +45,7 @@ class Setting(QObject):
         self.label = name.replace("_", " ")
         self._factor = 100.0 if _unit(field) == "share" else 1.0
         self.widget = self._make(field)
-        self.widget.setToolTip(f"<qt>{html.escape(explanation(field))}</qt>")
+        self.widget.setToolTip(f"<qt>{html.escape(explanation(field, percent=True))}</qt>")
         self.widget.setAccessibleName(self.label)
         self.widget.setAccessibleDescription(field.description or "")
         # What cannot be narrowed makes a dock too wide for small screens.

@@ -211,7 +211,7 @@ class TrainingDock(QWidget):
         """Set the sentences and buttons to what is going on."""
         form, job = self.form, self._job
         running = job is not None and job.is_running
-        if job is None:
+        if job is None or (job.is_over and self.overlays.are_orphans):
             form.headline.setText(self._plan_text)
             form.detail.setText("")
         else:

@@ -20,7 +20,7 @@ from napari_noisyseg.plugin.background.mailbox import Mailbox, Progress
 from napari_noisyseg.plugin.background.quiet_collector import collector
 from napari_noisyseg.plugin.background.thread_warnings import warnings_told
 from napari_noisyseg.plugin.background.torch_loading import load_torch
-from napari_noisyseg.plugin.training.curves import LossMeter, epoch_point
+from napari_noisyseg.plugin.training.curves import LossMeter, epoch_point, points_of_log
 from napari_noisyseg.plugin.training.previews import Live, Preview, Previewer, Where
 
 if TYPE_CHECKING:
@@ -210,6 +210,8 @@ class _Worker:
             self.live = event.live or _Seen(None, None)
             collector.leave_out()  # the networks' modules are imported by now
             mailbox.set_progress(Progress("training", event.step, event.steps))
+            if event.step:
+                self._tell_earlier()
             mailbox.set_state("training")
         elif isinstance(event, events.EpochDone):
             self._tell_losses()
@@ -236,6 +238,15 @@ class _Worker:
             self._refresh(PREVIEW_SHARE * self.order.watch.interval)
 
     last_step = 0
+
+    def _tell_earlier(self) -> None:
+        """Tell what a resumed run has learned before, as its log says."""
+        try:
+            text = (self.order.out / "log.csv").read_text("utf-8")
+            for point in points_of_log(text):
+                self.mailbox.add(point)
+        except (OSError, ValueError, KeyError, TypeError):
+            logger.warning("the plot begins anew: the log cannot be read", exc_info=True)
 
     def _tell_losses(self, step: int | None = None) -> None:
         point = self.meter.point(self.last_step if step is None else step)
