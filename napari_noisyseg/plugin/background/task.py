@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-import weakref
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.plugin.background.control import LONGEST_WAY, Control
 from napari_noisyseg.plugin.background.failures import describe_failure, text_of
-from napari_noisyseg.plugin.background.mailbox import Mailbox, Progress
-from napari_noisyseg.plugin.background.quiet_collector import collector
+from napari_noisyseg.plugin.background.mailbox import Mail, Mailbox, Progress
 from napari_noisyseg.plugin.background.thread_warnings import warnings_told
+from napari_noisyseg.plugin.background.threaded import Threaded
 
 logger = logging.getLogger(__name__)
-
-# A task is kept until it is over, whoever else forgets it: its thread must not delete it.
-_running: set[Task] = set()
 
 
 class Cancelled(Exception):
@@ -79,7 +74,7 @@ Work = Callable[[Control], Generator[Step, None, Any]]
 in between looks at the control, and raises `Cancelled`."""
 
 
-class Task(QObject):
+class Task(Threaded):
     """Work under way. To be made and used in the main thread.
 
     Parameters
@@ -111,7 +106,6 @@ class Task(QObject):
     """`done`, `total` or `seconds_left` are new."""
     heard = Signal(object)
     """The news of one step."""
-    _rang = Signal()
 
     def __init__(
         self, what: str, work: Work, *, advice: str = "", parent: QObject | None = None
@@ -123,14 +117,7 @@ class Task(QObject):
         self.seconds_left: float | None = None
         self.failure = ""
         self.result: Any = None
-        self._control = Control()
-        self._mailbox = Mailbox(_Bell(self))
-        self._thread = threading.Thread(
-            target=_run,
-            args=([work], what, advice, self._mailbox, self._control),
-            name=f"napari-noisyseg {what}",
-        )
-        self._rang.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._work_by(what, _run, [work], what, advice)
 
     @property
     def is_over(self) -> bool:
@@ -144,37 +131,16 @@ class Task(QObject):
 
     def start(self) -> None:
         """Begin; returns at once."""
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.stop)
-        _running.add(self)
-        collector.begin()
         self._set_state(TaskState.RUNNING)
-        self._thread.start()
+        self._begin()
 
     def stop(self) -> None:
         """End after the step under way."""
-        self._control.stop()
-        self._mailbox.close()
+        super().stop()
         if self.is_running:
             self._set_state(TaskState.STOPPING)
 
-    def drawn(self) -> None:
-        """Say that the news of a step which gives way are on the screen."""
-        self._control.window_done()
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait for the thread; return whether it has ended. Its last messages are delivered."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        if self._thread.is_alive():
-            return False
-        self._deliver()
-        return True
-
-    def _deliver(self) -> None:
-        """Take what is new; runs in the main thread."""
-        mail = self._mailbox.take()
+    def _read(self, mail: Mail) -> None:
         ended: _Ended | None = None
         for news in mail.news:
             if isinstance(news, _Ended):
@@ -186,8 +152,7 @@ class Task(QObject):
             self.seconds_left = mail.progress.seconds_left
             self.progressed.emit()
         if ended is not None and not self.is_over:
-            _running.discard(self)
-            collector.end()
+            self._end()
             self.result = ended.result
             self.failure = ended.sentence
             self._set_state(ended.state)
@@ -237,18 +202,3 @@ def _steps(work: Work, mailbox: Mailbox, control: Control) -> _Ended:
             if step.gives_way:
                 control.give_way(LONGEST_WAY)
     return _Ended(TaskState.STOPPED)
-
-
-class _Bell:
-    """Calls the task's main thread, as long as there is a task; keeps none alive."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = weakref.ref(task)
-
-    def __call__(self) -> None:
-        task = self._task()
-        if task is not None:
-            try:
-                task._rang.emit()
-            except RuntimeError:  # Qt has deleted its half: the application is gone
-                logger.debug("nobody hears the task any more")

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from napari_noisyseg.model.configuration import TrainingConfig
-from napari_noisyseg.plugin.background.control import Control, Watch
-from napari_noisyseg.plugin.background.mailbox import Mailbox, Progress
-from napari_noisyseg.plugin.background.quiet_collector import collector
+from napari_noisyseg.plugin.background.control import Watch
+from napari_noisyseg.plugin.background.mailbox import Mail, Progress
+from napari_noisyseg.plugin.background.threaded import Threaded
 from napari_noisyseg.plugin.planning.trained_on import TrainedOn, all_places
 from napari_noisyseg.plugin.training.curves import Curves, EpochPoint, LossPoint
 from napari_noisyseg.plugin.training.training_worker import Ended, Order, Said, work
 from napari_noisyseg.plugin.window.notices import show
-
-logger = logging.getLogger(__name__)
-
-# A job is kept until it is over, whoever else forgets it: its thread must not delete it.
-_running: set[Job] = set()
 
 CLOSING_SECONDS = 5.0
 """How long a closing window waits for a training to save what it has learned."""
@@ -48,7 +40,7 @@ OVER = frozenset({JobState.STOPPED, JobState.FINISHED, JobState.FAILED})
 """States that a job does not leave."""
 
 
-class Job(QObject):
+class Job(Threaded):
     """A training under way. To be made and used in the main thread.
 
     The thread takes what it needs at `start` and touches neither viewer nor layers nor widgets;
@@ -99,7 +91,6 @@ class Job(QObject):
     """`curves` have new points."""
     previewed = Signal(object)
     """A list of `Preview`, the newest of each slice."""
-    _rang = Signal()
 
     def __init__(
         self,
@@ -128,17 +119,10 @@ class Job(QObject):
         self.fingerprint = dict(plan.fingerprint())
         self.started_at = time.time()
         self._warned = False
-        self._control = Control()
-        self._mailbox = Mailbox(_Bell(self))
         order = Order(tuple(plan.examples), all_places(plan), config, out, resume, self.watch)
         # The thread takes the order out of the list, so that nothing here keeps what is in it.
         self._orders = [order]
-        self._thread = threading.Thread(
-            target=work,
-            args=(self._orders, self._mailbox, self._control),
-            name="napari-noisyseg training",
-        )
-        self._rang.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._work_by("training", work, self._orders)
 
     @property
     def is_over(self) -> bool:
@@ -173,21 +157,12 @@ class Job(QObject):
         self._orders[0].prepare = work
         self._orders[0].gives_way = True
 
-    def drawn(self) -> None:
-        """Say that the previews are on the screen."""
-        self._control.window_done()
-
     def start(self) -> None:
         """Begin; returns at once."""
         if self.state is not JobState.NEW:
             raise RuntimeError("a job is started once")
-        application = QCoreApplication.instance()
-        if application is not None:
-            application.aboutToQuit.connect(self.stop)
         self._set_state(JobState.READING)
-        _running.add(self)
-        collector.begin()
-        self._thread.start()
+        self._begin()
 
     def pause(self) -> None:
         """Hold after the step under way; waiting takes no processor time."""
@@ -207,28 +182,16 @@ class Job(QObject):
 
     def stop(self) -> None:
         """End after the step under way; what was learned is saved first."""
-        self._control.stop()
-        self._mailbox.close()
+        super().stop()
         if self.is_running:
             self._set_state(JobState.STOPPING)
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait for the thread; return whether it has ended. Its last messages are delivered."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        if self._thread.is_alive():
-            return False
-        self._deliver()
-        return True
 
     def close(self, timeout: float = CLOSING_SECONDS) -> bool:
         """Stop and wait, for the end of a session; return whether the thread has ended."""
         self.stop()
         return self.join(timeout)
 
-    def _deliver(self) -> None:
-        """Take the newest messages; runs in the main thread."""
-        mail = self._mailbox.take()
+    def _read(self, mail: Mail) -> None:
         curves = False
         for news in mail.news:
             if isinstance(news, LossPoint | EpochPoint):
@@ -270,9 +233,8 @@ class Job(QObject):
     def _reach(self, state: JobState) -> None:
         if self.state is JobState.STOPPING and state not in OVER:
             return
-        if state in OVER and self in _running:
-            _running.discard(self)
-            collector.end()
+        if state in OVER:
+            self._end()
         self._set_state(state)
         if state is JobState.FAILED:
             show("error", self.failure)
@@ -281,18 +243,3 @@ class Job(QObject):
         if state is not self.state:
             self.state = state
             self.state_changed.emit(state.value)
-
-
-class _Bell:
-    """Calls the job's main thread, as long as there is a job; keeps none alive."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = weakref.ref(job)
-
-    def __call__(self) -> None:
-        job = self._job()
-        if job is not None:
-            try:
-                job._rang.emit()
-            except RuntimeError:  # Qt has deleted its half: the application is gone
-                logger.debug("nobody hears the training any more")
