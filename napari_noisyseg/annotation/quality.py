@@ -171,13 +171,20 @@ def expected_overlap(
     """
     annotated = found.given >= 0
     wrong = sharpened(found.error)
-    belief = _belief(found, wrong, chances)
-    own = chances[0] >= 0.5 if len(chances) == 1 else chances.argmax(0)
-    full = np.stack([1 - chances[0], chances[0]]) if len(chances) == 1 else chances
-    labels = np.where(annotated, found.given, 0)
+    if len(chances) == 1:
+        marked = found.given == 1
+        return (
+            _two_classes(marked, np.where(marked, 1 - wrong, wrong), annotated),
+            _two_classes(chances[0] >= 0.5, sharpened(chances[0]), annotated),
+        )
+    own = np.zeros(found.given.shape, np.int16)
+    highest = chances[0]
+    for index, chance in enumerate(chances[1:], start=1):
+        own = np.where(chance > highest, np.int16(index), own)
+        highest = np.maximum(highest, chance)
     return (
-        _overlap(labels, belief, annotated),
-        _overlap(own.astype(np.int16), sharpened(full), annotated),
+        _overlap(found.given, _belief(found, wrong, chances), annotated),
+        _overlap(own, sharpened(chances), annotated),
     )
 
 
@@ -195,28 +202,49 @@ def _belief(
     found: Contradiction, wrong: NDArray[np.float32], chances: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Probability of every class: what the label leaves goes to the others as the model has them."""
-    given = np.maximum(found.given, 0)
-    if found.classes == 2:
-        object_ = np.where(given == 1, 1 - wrong, wrong)
-        return np.stack([1 - object_, object_])
-    index = given[None].astype(np.intp)
-    belief = chances.copy()
-    np.put_along_axis(belief, index, 0, 0)
-    belief *= wrong / np.maximum(belief.sum(0), np.float32(1e-6))
-    np.put_along_axis(belief, index, (1 - wrong)[None], 0)
-    return belief
+    owns = [found.given == index for index in range(len(chances))]
+    right = np.zeros(found.given.shape, np.float32)
+    for own, chance in zip(owns, chances, strict=True):
+        right += chance * own
+    share = wrong / np.maximum(1 - right, np.float32(1e-6))
+    return np.stack(
+        [
+            np.where(own, 1 - wrong, chance * share)
+            for own, chance in zip(owns, chances, strict=True)
+        ]
+    )
 
 
 def _overlap(
     labels: NDArray[Any], belief: NDArray[np.float32], where: NDArray[np.bool_]
 ) -> ExpectedOverlap:
-    classes = len(belief)
-    chosen = labels[where].astype(np.intp)
-    marked = np.bincount(chosen, minlength=classes).astype(np.float64)
-    own = np.take_along_axis(belief, labels[None].astype(np.intp), 0)[0][where]
-    inside = np.bincount(chosen, own, minlength=classes).astype(np.float64)
-    expected = np.array([part[where].sum(dtype=np.float64) for part in belief])
+    """Sum up several classes; a settled or sure pixel has the belief 1."""
+    sums = []
+    for index, chance in enumerate(belief):
+        own = (labels == index) & where
+        believed = chance if where.all() else chance * where
+        sums.append(
+            ((believed * own).sum(dtype=np.float64), own.sum(), believed.sum(dtype=np.float64))
+        )
+    inside, marked, expected = np.array(sums, np.float64).T
     return ExpectedOverlap(inside, marked, expected)
+
+
+def _two_classes(
+    mask: NDArray[np.bool_], belief: NDArray[np.float32], where: NDArray[np.bool_]
+) -> ExpectedOverlap:
+    """Sum up an object and its background, where `belief` is the object's probability."""
+    if not where.all():
+        mask, belief = mask & where, belief * where
+    total, marked = int(where.sum()), int(mask.sum())
+    inside = float((belief * mask).sum(dtype=np.float64))
+    expected = float(belief.sum(dtype=np.float64))
+    background = (total - marked) - (expected - inside)
+    return ExpectedOverlap(
+        np.array([background, inside]),
+        np.array([total - marked, marked], np.float64),
+        np.array([total - expected, expected]),
+    )
 
 
 def by_annotator(qualities: Iterable[Quality]) -> list[AnnotatorQuality]:

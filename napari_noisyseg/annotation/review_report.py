@@ -139,11 +139,14 @@ def _suspects(summary: ReviewSummary, pictures: Sequence[SuspectPictures], total
         'annotated <svg viewBox="0 0 40 10"><path class="halo" d="M2 5H38"/><path class="proposed" '
         f'd="M2 5H38"/></svg> as proposed <i></i> {third}: orange is doubted, blue is believed</p>'
     )
-    cards = "".join(_card(rank, one, summary.values) for rank, one in enumerate(pictures, start=1))
+    stacked = any(one.suspect.page for one in pictures)
+    cards = "".join(
+        _card(rank, one, summary.values, stacked) for rank, one in enumerate(pictures, start=1)
+    )
     return f'<section><h2>Suspects</h2>{legend}<div class="cards">{cards}</div></section>'
 
 
-def _card(rank: int, drawn: SuspectPictures, values: Sequence[int]) -> str:
+def _card(rank: int, drawn: SuspectPictures, values: Sequence[int], stacked: bool) -> str:
     suspect, (top, left, bottom, right) = drawn.suspect, drawn.window
     width, height = right - left, bottom - top
     size = f'viewBox="0 0 {width} {height}"'
@@ -153,7 +156,7 @@ def _card(rank: int, drawn: SuspectPictures, values: Sequence[int]) -> str:
         f" <small>({text(suspect.annotator)})</small>" if suspect.annotator else ""
     )
     facts = [
-        f"slice {suspect.page}" if suspect.page else "",
+        f"slice {suspect.page}" if stacked else "",
         f"row {suspect.box[0]}, column {suspect.box[1]}",
         f"{suspect.area} pixels"
         + (f" ({suspect.world_area:.4g} {text(suspect.unit)}²)" if suspect.unit != "px" else ""),

@@ -59,7 +59,7 @@ class SuspectOptions:
     """
 
     doubt: float = 0.5
-    smallest: float = 0.01
+    smallest: float = 0.0025
     thickness: float = 0.04
     fewest_pixels: int = 4
 
@@ -274,18 +274,21 @@ def _regions(
     contradicted = (found.error >= options.doubt) & found.judged
     if not contradicted.any():
         return
-    window = _with_margin(ndimage.find_objects(contradicted.view(np.uint8))[0], contradicted.shape)
-    inside = contradicted[window]
-    codes = found.given[window].astype(np.int32) * found.classes + found.other[window]
+    codes = found.given.astype(np.int32) * found.classes + found.other + 1
+    numbered = np.where(contradicted, codes, 0)
     corrected = np.where(contradicted, found.other, found.given)
     objects: dict[int, ClassObjects] = {}
-    for code in np.unique(codes[inside]).tolist():
+    for code, extent in enumerate(ndimage.find_objects(numbered)):
+        if extent is None:
+            continue
         start, end = divmod(code, found.classes)
         concerned = end or start
         if concerned not in objects:
             objects[concerned] = ClassObjects(found.given == concerned, corrected == concerned)
         size = objects[concerned].typical_area
-        part = opened(inside & (codes == code), round(options.thickness * size**0.5 / 2))
+        window = _with_margin(extent, contradicted.shape)
+        radius = round(options.thickness * size**0.5 / 2)
+        part = opened(numbered[window] == code + 1, radius)
         least = max(options.fewest_pixels, options.smallest * size)
         for box, region in regions_of(part, least):
             placed = tuple(

@@ -92,7 +92,7 @@ def test_specks_are_relative_to_the_object_at_every_resolution():
     for scale in (1, 4):
         given = disc(96 * scale, 48 * scale, 48 * scale, 30 * scale)
         hair = disc(96 * scale, 48 * scale, 48 * scale, 30.6 * scale)
-        speck = disc(96 * scale, 8 * scale, 8 * scale, 1.5 * scale)
+        speck = disc(96 * scale, 8 * scale, 8 * scale, 1.2 * scale)
         true = hair | speck
         assert found(given.astype(np.int16), true.astype(np.int16)) == []
 

@@ -1,0 +1,116 @@
+"""Expected Dice of annotations and annotators, and which image to annotate next."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_noisyseg.annotation.contradiction import contradiction
+from napari_noisyseg.annotation.quality import (
+    ExpectedOverlap,
+    Quality,
+    by_annotator,
+    expected_overlap,
+    propose_next,
+)
+
+
+def overlap(dice: float) -> ExpectedOverlap:
+    return ExpectedOverlap(
+        np.array([0.0, 100 * dice]), np.array([0.0, 100.0]), np.array([0.0, 100.0])
+    )
+
+
+def quality(name: str, annotation: float, model: float, annotator: str = "") -> Quality:
+    return Quality(name, annotator, overlap(annotation), overlap(model))
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_sure_model_makes_the_expected_dice_the_dice(classes: int):
+    rng = np.random.default_rng(0)
+    true = rng.integers(0, classes, (40, 40)).astype(np.int16)
+    given = np.where(rng.random((40, 40)) < 0.3, rng.integers(0, classes, (40, 40)), true)
+    chances = (np.arange(classes)[:, None, None] == true).astype(np.float32)
+    found = contradiction(given.astype(np.int16), chances[1:] if classes == 2 else chances)
+    annotation, model = expected_overlap(found, chances[1:] if classes == 2 else chances)
+    dice = [
+        2 * ((given == c) & (true == c)).sum() / ((given == c).sum() + (true == c).sum())
+        for c in range(1, classes)
+    ]
+    assert annotation.dice == pytest.approx(np.mean(dice), abs=1e-4)
+    assert model.dice == pytest.approx(1)
+
+
+def test_pixels_that_are_not_annotated_count_in_neither():
+    given = np.zeros((20, 20), np.int16)
+    given[5:10, 5:10] = 1
+    chances = np.where(given == 1, np.float32(0.99), np.float32(0.01))[None]
+    chances[0, 12:] = 0.99
+    hidden = given.copy()
+    hidden[12:] = -1
+    annotation, model = expected_overlap(contradiction(hidden, chances), chances)
+    assert annotation.dice > 0.98
+    assert model.dice > 0.98
+    assert annotation.marked.sum() == 12 * 20
+    seen, _ = expected_overlap(contradiction(given, chances), chances)
+    assert seen.dice < 0.4
+
+
+def test_two_classes_count_the_same_in_one_channel_and_in_two():
+    rng = np.random.default_rng(2)
+    given = rng.integers(-1, 2, (30, 30)).astype(np.int16)
+    trust = rng.random((30, 30), np.float32)
+    one = rng.random((1, 30, 30), np.float32)
+    two = np.concatenate([1 - one, one])
+    parts = [expected_overlap(contradiction(given, c, trust), c) for c in (one, two)]
+    for first, second in zip(*parts, strict=True):
+        assert np.allclose(first.inside, second.inside, atol=1e-2)
+        assert np.allclose(first.marked, second.marked)
+        assert np.allclose(first.expected, second.expected, atol=1e-2)
+
+
+def test_moving_pixels_is_the_overlap_of_the_moved_mask():
+    given = np.zeros((20, 20), np.int16)
+    given[4:12, 4:12] = 1
+    chances = np.random.default_rng(1).random((1, 20, 20), np.float32)
+    before, _ = expected_overlap(contradiction(given, chances), chances)
+    moved = given.copy()
+    moved[12:15, 4:12] = 1
+    after, _ = expected_overlap(contradiction(moved, chances), chances)
+    square = chances[0, 12:15, 4:12].astype(float) ** 2
+    rest = (1 - chances[0, 12:15, 4:12].astype(float)) ** 2
+    gained = float((square / (square + rest)).sum())
+    assert before.moved(0, 1, 24, 24 - gained, gained) == pytest.approx(after.dice, abs=1e-5)
+
+
+def test_no_object_anywhere_is_a_perfect_annotation():
+    given = np.zeros((20, 20), np.int16)
+    chances = np.full((1, 20, 20), 1e-4, np.float32)
+    annotation, model = expected_overlap(contradiction(given, chances), chances)
+    assert (annotation.dice, model.dice) == (1, 1)
+
+
+def test_slices_add_up_to_their_image():
+    total = overlap(0.5) + overlap(1.0)
+    assert total.dice == pytest.approx(0.75)
+
+
+def test_the_image_to_annotate_next_lacks_both_a_label_and_a_model():
+    images = [
+        quality("right and known", 0.95, 0.95),
+        quality("wrong but known", 0.4, 0.97),
+        quality("right but unknown", 0.97, 0.4),
+        quality("wrong and unknown", 0.5, 0.5),
+    ]
+    assert propose_next(images, 2)[0] == "wrong and unknown"
+    assert propose_next(images, 9)[-1] == "right and known"
+    assert propose_next([]) == []
+
+
+def test_annotators_come_with_the_least_trusted_first():
+    rows = by_annotator(
+        [quality("a", 0.9, 1, "anna"), quality("a", 0.5, 1, "ben"), quality("b", 0.7, 1, "ben")]
+    )
+    assert [(row.annotator, row.images) for row in rows] == [("ben", 2), ("anna", 1)]
+    assert rows[0].expected_dice == pytest.approx(0.6)
+    assert rows[0].worst == pytest.approx(0.5)
