@@ -26,6 +26,7 @@ _LEAST = 48  # image pixels
 _TOLERANCE = 1.0 / 400  # of the cut-out's side, by which an outline may be simplified
 # From doubted to believed: orange, nearly white, blue; told apart by colour-blind people too.
 _RAMP = np.array([[213, 94, 0], [247, 244, 238], [0, 90, 150]], np.float64)
+_NOT_ANNOTATED = (150, 150, 150)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class SuspectPictures:
     image, trust
         The cut-out and its trust as ``data:`` addresses.
     annotation, proposal
-        Outlines, as the ``d`` of an SVG path whose unit is a pixel of the cut-out's window.
+        Outlines of the objects of the given class, or of the proposed one where background was
+        given, and the other way round; as the ``d`` of an SVG path whose unit is a pixel of the
+        window.
     """
 
     suspect: Suspect
@@ -75,14 +78,16 @@ def draw_suspect(
     rows, columns = slice(window[0], window[2]), slice(window[1], window[3])
     corrected = given.copy()
     corrected[suspect.window][suspect.mask] = suspect.proposed
-    classes = sorted({suspect.given, suspect.proposed} - {0})
+    before, after = given[rows, columns], corrected[rows, columns]
+    believed = _ramp(trust[rows, columns])
+    believed[before < 0] = _NOT_ANNOTATED
     return SuspectPictures(
         suspect,
         window,
         _jpeg(_photograph(pixels, rows, columns)),
-        _png(_ramp(trust[rows, columns])),
-        outlines(given[rows, columns], classes),
-        outlines(corrected[rows, columns], classes),
+        _png(believed),
+        outlines(before, suspect.given or suspect.proposed),
+        outlines(after, suspect.proposed or suspect.given),
     )
 
 
@@ -98,18 +103,16 @@ def cut_out(box: Box, shape: Sequence[int]) -> Box:
     return top, left, bottom, right
 
 
-def outlines(indices: NDArray[Any], classes: Sequence[int]) -> str:
-    """Return the outlines of classes as an SVG path; the unit is a pixel, whose middle is at .5."""
+def outlines(indices: NDArray[Any], index: int) -> str:
+    """Return the outlines of a class as an SVG path; the unit is a pixel, whose middle is at .5."""
     tolerance = max(0.4, _TOLERANCE * max(indices.shape))
     parts = []
-    for index in classes:
-        padded = np.pad(indices == index, 1).astype(np.float32)
-        for contour in find_contours(padded, 0.5):
-            # One pixel of padding, half a pixel from corners to middles.
-            points = approximate_polygon(contour, tolerance) - 0.5
-            points = np.clip(points, 0, indices.shape)
-            steps = "L".join(f"{x:.4g} {y:.4g}" for y, x in points)
-            parts.append(f"M{steps}Z")
+    for contour in find_contours(np.pad(indices == index, 1).astype(np.float32), 0.5):
+        # One pixel of padding, half a pixel from corners to middles.
+        points = approximate_polygon(contour, tolerance) - 0.5
+        points = np.clip(points, 0, indices.shape)
+        steps = "L".join(f"{x:.4g} {y:.4g}" for y, x in points)
+        parts.append(f"M{steps}Z")
     return "".join(parts)
 
 

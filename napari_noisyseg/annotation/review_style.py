@@ -17,7 +17,7 @@ p{margin:4px 0 10px;color:var(--soft)}
 .figures div{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px 16px}
 .figures b{display:block;font-size:22px;font-variant-numeric:tabular-nums}
 .figures span{color:var(--soft);font-size:13px}
-.next{columns:3 200px;margin:0;padding-left:24px}
+.next{columns:3 200px;column-gap:40px;margin:0;padding-left:24px}
 .next li{overflow-wrap:anywhere}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(380px,1fr));gap:14px}
 article{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:12px;
