@@ -208,7 +208,7 @@ def _noisy(folders: DataFolders, run: Path, *, given: bool) -> list[Example]:
             f"are: save them as a data set, and name its folder by --data"
         )
     try:
-        found = open_folders(folders, needs_clean=False)
+        found = open_folders(folders, needs_noisy=False, needs_clean=False)
     except UserError as error:
         if given:
             raise
@@ -216,7 +216,13 @@ def _noisy(folders: DataFolders, run: Path, *, given: bool) -> list[Example]:
             f"the data of '{shown(run)}' are not as they were ({_without_advice(str(error))}): name "
             f"the folder where they are now by --data"
         ) from error
-    return [example for example in found if example.role is Role.NOISY]
+    noisy = [example for example in found if example.role is Role.NOISY]
+    if not noisy:
+        raise UserError(
+            f"the data of '{shown(run)}' hold no noisy images: there is nothing to review; name a data "
+            f"folder that has some by --data"
+        )
+    return noisy
 
 
 def _without_advice(sentence: str) -> str:

@@ -293,3 +293,28 @@ def test_masks_with_other_values_are_refused(home: Path, capsys: pytest.CaptureF
     save(home / "data" / "noisy_gt" / "i1.png", np.full((40, 40), 9, np.uint8))
     refused(capsys, review(home), "i1.png", "9")
     assert not (home / "out").exists()
+
+
+def test_data_without_noisy_images_leave_nothing_to_review(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    for part in ("img", "gt"):
+        shutil.rmtree(home / "data" / f"noisy_{part}")
+    refused(capsys, review(home), "no noisy images", "--data")
+
+
+def test_what_was_settled_is_trained_on_as_clean_pixels(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    for number in range(2):
+        settled = np.zeros((40, 40), np.uint8)
+        settled[:, :20] = 1
+        settled[-4:] = 2
+        save(home / "data" / "noisy_settled" / f"i{number}.png", settled)
+    words = ("train", str(home / "data"), "--out", str(home / "second"), *FLAGS)
+    assert main([*words, "--set", "shortest_epoch=2", "--epochs", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "2 noisy images with settled pixels" in said
+    assert main(["review", str(home / "second"), "--out", str(home / "out")]) == 0
+    rows = [row for row in table(home / "out" / "suspects.csv") if row["image"] in ("i0", "i1")]
+    assert all(int(row["left"]) >= 20 for row in rows)
