@@ -22,6 +22,7 @@ from napari_noisyseg.plugin.training.job import Job, JobState
             "with a lower learning_rate (now 0.005), e.g. --set learning_rate=0.0005",
             "learning_rate (now 0.005) under Advanced, e.g. learning_rate = 0.0005",
         ),
+        ("best.pt could not be written: its folder run is gone.", "start again, or put it back"),
         ("or say --set ignore_value=255 if that", "give ignore_value = 255 under Advanced if"),
     ],
 )

@@ -12,6 +12,7 @@ from napari_noisyseg.annotation.images import png_bytes, tiff_bytes
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.model.locks import HOLDER_NAME, LockInfo
 from napari_noisyseg.plugin.keeping import reader, run_opening
 from napari_noisyseg.plugin.keeping.reader import get_reader, open_run
 from napari_noisyseg.plugin.keeping.run_sources import RunSources, SourceImage, SourceMap
@@ -216,6 +217,10 @@ def test_a_run_on_layers_that_was_stopped_opens_with_what_its_model_finds(
     assert [layer.name for layer in viewer.layers] == ["chest"]
     assert predicted == [([viewer.layers["chest"]], run)]
     assert "was stopped before its weights were written" in said[0][1]
+    LockInfo.of_this_process().write(run / HOLDER_NAME)
+    viewer.open(str(run), plugin="napari-noisyseg")
+    assert "is still training: its weights are written at its end" in said[-1][1]
+    qtbot.waitUntil(lambda: len(predicted) == 2)
 
 
 def test_damaged_weights_are_refused_by_name(tmp_path):

@@ -5,8 +5,9 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.marking.slice_text import brief, canvas_text
+from napari_noisyseg.plugin.marking.slice_text import canvas_text
 from napari_noisyseg.plugin.session import Session
+from napari_noisyseg.plugin.window.plain_text import brief
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ _MEMORY_ADVICE = (
 # What the command line says, in the words of the window.
 _WORDS = (
     (r"(?:, or |; )?add --resume to go on with it or choose another --out", ""),
+    (r"(its folder .*) is gone", r"\1 is gone: start again, or put it back and 'Resume'"),
     (r"finish the training with --resume", "go on with it by 'Resume'"),
     (r" with another --out", ""),
     (r" by --out, or replace former predictions by --overwrite", ""),

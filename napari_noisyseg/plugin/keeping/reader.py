@@ -19,6 +19,7 @@ from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.images import read_image
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import safe_name, shown
+from napari_noisyseg.model.locks import HOLDER_NAME, LockInfo
 from napari_noisyseg.model.settings import read_settings
 from napari_noisyseg.plugin.keeping.folder_reader import is_image_folder, open_image_folder
 from napari_noisyseg.plugin.keeping.run_opening import OpenedRun, complete_later
@@ -102,10 +103,12 @@ def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
     sources = RunSources.read(run)
     files = sorted((run / "weights").rglob("*.tif"))
     if not files and sources is not None and (run / "best.pt").is_file():
-        _tell(
-            f"The run {shown(run.name)} was stopped before its weights were written: resume it to "
-            f"get them. What its model finds is shown."
-        )
+        holder = LockInfo.read(run / HOLDER_NAME)
+        if holder is not None and holder.is_alive:
+            what = "is still training: its weights are written at its end"
+        else:
+            what = "was stopped before its weights were written: resume it to get them"
+        _tell(f"The run {shown(run.name)} {what}. What its model finds is shown.")
         complete_later(OpenedRun(run, sources=sources.images))
         return _NO_LAYERS
     if not files:

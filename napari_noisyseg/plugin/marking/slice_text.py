@@ -7,24 +7,17 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.annotated import Contents
 from napari_noisyseg.plugin.layers.marks import LETTERS
 from napari_noisyseg.plugin.layers.pairing import Pairing
 from napari_noisyseg.plugin.layers.slice_uses import counts, use_of
+from napari_noisyseg.plugin.window.plain_text import brief
 
 if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Layer
 
 _MOST_LINES = 3
-
-
-def brief(name: str, most: int = 32) -> str:
-    """Return a layer's name as one line of at most `most` characters."""
-    text = shown(name)
-    half = (most - 1) // 2
-    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
 def role_text(role: Role | None) -> str:

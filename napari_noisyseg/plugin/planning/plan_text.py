@@ -13,6 +13,7 @@ from napari_noisyseg.plugin.layers.annotated import Contents
 from napari_noisyseg.plugin.layers.label_values import Used, Values
 from napari_noisyseg.plugin.layers.pairing import Pairing, images_of, is_annotation, pair_layers
 from napari_noisyseg.plugin.layers.slice_uses import by_combination
+from napari_noisyseg.plugin.window.plain_text import brief
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -126,7 +127,7 @@ def sentence_of(counts: Counts) -> str:
     total = counts.clean + counts.noisy + counts.test
     amounts = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
     noun = counts.noun if total == 1 else f"{counts.noun}s"
-    names = [f"'{shown(name)}'" for name in counts.images]
+    names = [f"'{brief(name, 40)}'" for name in counts.images]
     of = ""
     if len(names) == 1:
         of = f" of {names[0]}" if counts.noun != "image" else f" ({names[0]})"

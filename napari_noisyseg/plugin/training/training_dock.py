@@ -215,7 +215,7 @@ class TrainingDock(QWidget):
             form.headline.setText(self._plan_text)
             form.detail.setText("")
         else:
-            form.headline.setText(job_headline(job))
+            form.headline.setText(job_headline(job, is_seen=not self.overlays.are_orphans))
             trained_on = f"On {job.sentence}. {job.device}".strip()
             form.detail.setText(trained_on if running else self._plan_text)
         form.detail.setVisible(bool(form.detail.text()))
@@ -246,7 +246,7 @@ class TrainingDock(QWidget):
             self.form.figures.setText(text)
             self.form.figures.setVisible(bool(text))
             if self._job.state is JobState.TRAINING:
-                self.form.headline.setText(job_headline(self._job))
+                self._show_state()
 
     def _show_overlays(self) -> None:
         """Set the check boxes to what is shown."""

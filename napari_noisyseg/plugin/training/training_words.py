@@ -19,14 +19,16 @@ _PHASES = {
 }
 
 
-def job_headline(job: Job) -> str:
-    """Say what a job is doing or how it ended."""
+def job_headline(job: Job, *, is_seen: bool = True) -> str:
+    """Say what a job is doing or how it ended; `is_seen`: whether its images are still open."""
     progress = job.progress
     if job.state is JobState.READING:
         return "Reading the images and starting up."
     if job.state is JobState.TRAINING:
         if job.is_pausing:
             return "Pausing after the step under way."
+        if not is_seen:
+            return "Training, though its layers were closed: 'Stop' keeps what it has learned."
         if job.curves.losses:
             return "Training: doubtful pixels are shown in orange."
         return "Training: the first maps appear in a moment."
@@ -40,7 +42,14 @@ def job_headline(job: Job) -> str:
         return "Stopped before the training began."
     if job.state is JobState.FAILED:
         return job.failure
-    return f"Done in {time_text(job.seconds)}{_reached(job)}. The weights show what to look at."
+    look = " The weights show what to look at." if _learned_weights(job) else ""
+    return f"Done in {time_text(job.seconds)}{_reached(job)}.{look}"
+
+
+def _learned_weights(job: Job) -> bool:
+    from napari_noisyseg.learning.methods import learns_weights  # loads torch, as the job did
+
+    return learns_weights(job.config.method)
 
 
 def _reached(job: Job) -> str:

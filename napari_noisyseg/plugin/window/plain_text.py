@@ -1,8 +1,10 @@
-"""Tooltips that show layer names and files' names as they are."""
+"""Layer names and files' names as they are: in tooltips, and where there is little room."""
 
 from __future__ import annotations
 
 from html import escape
+
+from napari_noisyseg.files import shown
 
 
 def tooltip(text: str) -> str:
@@ -12,3 +14,10 @@ def tooltip(text: str) -> str:
     show an apostrophe as ``&#x27;``, and of the bare one a layer named ``<b>`` as nothing.
     """
     return f"<qt>{escape(text)}</qt>" if text else ""
+
+
+def brief(name: str, most: int = 32) -> str:
+    """Return a layer's name as one line of at most `most` characters, its middle left out."""
+    text = shown(name)
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
