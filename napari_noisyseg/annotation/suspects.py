@@ -23,7 +23,13 @@ from napari_noisyseg.annotation.quality import (
     expected_overlap,
     sharpened,
 )
-from napari_noisyseg.annotation.regions import ClassObjects, opened, regions_of
+from napari_noisyseg.annotation.regions import (
+    ClassObjects,
+    Window,
+    opened,
+    regions_of,
+    within,
+)
 from napari_noisyseg.annotation.suspect import Box, Kind, Suspect
 
 __all__ = [
@@ -51,9 +57,10 @@ class SuspectOptions:
     doubt
         Probability of an error from which a pixel is contradicted, 0 to 1.
     smallest
-        Smallest region, as a share of the area of a typical object of its class in the slice.
+        Smallest region, as a share of the square of its object's width. An object that is missing
+        or spurious as a whole is held against the typical object of its class in the slice.
     thickness
-        Thinnest part of a region, as a share of the square root of that area.
+        Thinnest part of a region, as a share of that width (`regions` says what the width is).
     fewest_pixels
         Smallest region in pixels, however small objects are.
     """
@@ -263,7 +270,7 @@ def _examine(
     return ranked(suspects), Quality(name, annotator, annotation, model, done)
 
 
-Region = tuple[int, int, tuple[slice, slice], NDArray[np.bool_]]
+Region = tuple[int, int, Window, NDArray[np.bool_]]
 """Given and proposed class, window, and the region within it."""
 
 
@@ -285,22 +292,42 @@ def _regions(
         concerned = end or start
         if concerned not in objects:
             objects[concerned] = ClassObjects(found.given == concerned, corrected == concerned)
-        size = objects[concerned].typical_area
-        window = _with_margin(extent, contradicted.shape)
-        radius = round(options.thickness * size**0.5 / 2)
-        part = opened(numbered[window] == code + 1, radius)
-        least = max(options.fewest_pixels, options.smallest * size)
-        for box, region in regions_of(part, least):
-            placed = tuple(
-                slice(b.start + w.start, b.stop + w.start) for b, w in zip(box, window, strict=True)
-            )
-            yield (start, end, (placed[0], placed[1]), region), objects[concerned]
+        rows, columns = _with_margin(extent, contradicted.shape)
+        raw = numbered[rows, columns] == code + 1
+        for window, region in _cleaned(raw, (rows, columns), objects[concerned], options):
+            yield (start, end, window, region), objects[concerned]
 
 
-def _with_margin(window: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
+def _cleaned(
+    mask: NDArray[np.bool_], place: Window, objects: ClassObjects, options: SuspectOptions
+) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
+    """Yield the regions of a mask that are thick and large enough for the object they belong to.
+
+    `place` is where the mask lies in the slice.
+    """
+    for box, region in regions_of(mask, options.fewest_pixels):
+        width = objects.width_at(within(place, box), region)
+        least = max(options.fewest_pixels, options.smallest * width**2)
+        radius = round(options.thickness * width / 2)
+        if radius < 1:
+            if int(region.sum()) >= least:
+                yield within(place, box), region
+            continue
+        rows, columns = _with_margin(box, mask.shape)
+        alone = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
+        top, left = box[0].start - rows.start, box[1].start - columns.start
+        alone[top : top + region.shape[0], left : left + region.shape[1]] = region
+        for part, thick in regions_of(opened(alone, radius), least):
+            yield within(place, within((rows, columns), part)), thick
+
+
+def _with_margin(window: Window, shape: tuple[int, ...]) -> Window:
     """Widen a window by a pixel where the slice goes on: only the slice's own edge is an edge."""
-    sides = zip(window, shape, strict=True)
-    return tuple(slice(max(0, w.start - 1), min(n, w.stop + 1)) for w, n in sides)
+    rows, columns = window
+    return (
+        slice(max(0, rows.start - 1), min(shape[0], rows.stop + 1)),
+        slice(max(0, columns.start - 1), min(shape[1], columns.stop + 1)),
+    )
 
 
 def _suspect(

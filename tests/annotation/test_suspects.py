@@ -236,3 +236,23 @@ def test_a_hundred_images_of_512_pixels_take_seconds_not_minutes():
     for _ in range(10):
         find_suspects(given, trust, chances)
     assert (time.process_time() - began) / 10 < 0.1  # about 0.02; benchmarks/review.py measures
+
+
+def test_the_edge_of_a_small_object_is_held_against_that_object():
+    given = disc(300, 150, 190, 90)
+    given[20:44, 20:44] = True
+    true = disc(300, 150, 190, 90)
+    true[20:44, 20:50] = True
+    (suspect,) = found(given.astype(np.int16), true.astype(np.int16))
+    assert suspect.box == (20, 44, 44, 50)
+    assert suspect.kind is Kind.TOO_SMALL
+
+
+def test_in_a_sheet_of_touching_cells_the_gaps_tell_the_size():
+    true = np.ones((240, 240), np.int16)
+    true[::24] = true[:, ::24] = 0
+    true[12::24, ::24] = 1  # every cell touches its neighbours
+    given = true.copy()
+    given[1:24, 1:6] = 0
+    (suspect,) = found(given, true)
+    assert suspect.area == 23 * 5
