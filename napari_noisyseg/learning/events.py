@@ -93,6 +93,14 @@ class Started:
 
 
 @dataclass(frozen=True)
+class TeacherStep:
+    """One step of the teachers that are trained before the first step, and their steps in all."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class StepDone:
     """One optimiser step.
 
@@ -183,6 +191,7 @@ Event = (
     DataRead
     | Notice
     | Started
+    | TeacherStep
     | StepDone
     | EpochDone
     | MapsReady

@@ -51,6 +51,20 @@ class Frames:
         self._held = 0
         self._kept: OrderedDict[tuple[Example, int | None], tuple[Tensor, Tensor]] = OrderedDict()
 
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.dataset.classes
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Shape of the network's input."""
+        return self.preparation.patch
+
+    def only(self, indices: Sequence[int]) -> Frames:
+        """Give some of the images, kept in the same memory."""
+        return _Some(self, indices)
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -95,6 +109,18 @@ class Frames:
             )
             self._kept[key] = kept
             self._held += _bytes(kept)
+
+
+class _Some(Frames):
+    """Some images of others' frames."""
+
+    def __init__(self, all_images: Frames, indices: Sequence[int]) -> None:
+        super().__init__((), all_images.dataset, all_images.preparation, 0)
+        self._all, self._indices = all_images, list(indices)
+        self.items = [all_images.items[index] for index in indices]
+
+    def get(self, index: int) -> tuple[Tensor, Tensor]:
+        return self._all.get(self._indices[index])
 
 
 def _bytes(tensors: tuple[Tensor, Tensor]) -> int:

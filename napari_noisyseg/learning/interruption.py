@@ -49,15 +49,18 @@ class Interruption:
                 handle.remove()
             self._handles.clear()
 
+    def check(self) -> None:
+        """Raise `Interrupted` if somebody wants the training to end."""
+        if self._asked is not None and self._asked():
+            raise Interrupted
+
     def watch(self, *networks: nn.Module) -> None:
         """Let every layer of the networks raise `Interrupted`; copies of them do so as well."""
-        asked = self._asked
-        if asked is None:
+        if self._asked is None:
             return
 
         def check(*_: object) -> None:
-            if asked():
-                raise Interrupted
+            self.check()
 
         def check_gradient(module: nn.Module, inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.requires_grad:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.learning.batches import Stream
+from napari_noisyseg.learning.correcting import Trust
 from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.interruption import all_or_nothing
 from napari_noisyseg.learning.methods import make_method, tangents_agree
 from napari_noisyseg.learning.steps import Method, StepReport
+from napari_noisyseg.learning.validation import chances_of
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.devices import memory_advice
 from napari_noisyseg.model.networks import build_network
@@ -129,21 +132,28 @@ class Learner:
         self.step += 1
         return report
 
+    def correct(self, check: Callable[[], None]) -> None:
+        """Let the method correct the noisy masks again where that is due; `check` may raise."""
+        method = self.method
+        if isinstance(method, Trust) and method.is_due(self.step):
+            with memory_advice(self._advice):
+                method.go_on(self.step, lambda i: chances_of(self.model, self.noisy, i), check)
+
     def check_tangent(self) -> str:
         """Hold the difference to forward mode once; fall back to forward mode; say so."""
-        if self.config.method != "trust" or self.config.tangent != "difference":
+        if self.config.method != "evidence" or self.config.tangent != "difference":
             return ""
         if self.config.precision != "float32":
             self._use_forward_mode()
-            return "half precision: trust is measured in forward mode"
+            return "half precision: evidence is measured in forward mode"
         with memory_advice(self._advice):
             noisy = self._streams[NOISY_STREAM].draw(0)
             clean = self._streams[CLEAN_STREAM].draw(0)
             agree, error = tangents_agree(self.network, noisy, clean)
         if agree:
-            return f"difference and forward mode agree to {error:.1%}: trust uses the difference"
+            return f"difference and forward mode agree to {error:.1%}: evidence uses the difference"
         self._use_forward_mode()
-        return f"difference and forward mode differ by {error:.1%}: trust uses forward mode"
+        return f"difference and forward mode differ by {error:.1%}: evidence uses forward mode"
 
     def is_finite(self) -> bool:
         """Whether the network and the optimiser's moments are finite."""
@@ -244,11 +254,10 @@ class Learner:
         return torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
 
     def _make_method(self, config: TrainingConfig | None = None) -> Method:
-        shapes = [self.noisy.shape(i) for i in range(len(self.noisy))]
         return make_method(
             config or self.config,
             self.network,
-            shapes,
+            self.noisy,
             self.steps,
             self._autocast,
             self.average,

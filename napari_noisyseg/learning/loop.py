@@ -18,6 +18,7 @@ from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.tables import MeasureTable
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
+from napari_noisyseg.learning.correcting import Trust
 from napari_noisyseg.learning.events import (
     Checkpointed,
     EpochDone,
@@ -35,6 +36,7 @@ from napari_noisyseg.learning.interruption import Interrupted, Interruption
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.maps import ImageMaps
 from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow, checked_rows
+from napari_noisyseg.learning.teaching import teach
 from napari_noisyseg.learning.validation import clean_dice, measure_example, split_validation
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.devices import choose_device, describe_device
@@ -99,11 +101,12 @@ class Loop:
         self.best: float | None = None
         self.best_epoch = 0
         self.best_model: TrainedModel | None = None
+        self.teacher: TrainedModel | None = None
 
     @property
     def model(self) -> TrainedModel:
-        """The averaged network as it stands."""
-        return self.learner.model
+        """The averaged network as it stands; while teachers are trained, the teacher's."""
+        return self.teacher or self.learner.model
 
     def events(self, saved: dict[str, Any] | None) -> Generator[Event, None, None]:
         """Train from the saved state, or from the start, to the end."""
@@ -120,7 +123,10 @@ class Loop:
                 yield Notice(agreement)
             yield from self._save()
         saved_step, saved_at = learner.step, time.monotonic()
+        if isinstance(learner.method, Trust) and not learner.step:
+            yield from self._teach(learner.method)
         try:
+            learner.correct(self.interruption.check)
             while len(self.rows) < self.config.epochs:
                 epoch, report = len(self.rows) + 1, None
                 # All steps of an epoch may be done but not its end, where that was interrupted.
@@ -128,6 +134,7 @@ class Loop:
                     rate = learner.learning_rate
                     report = learner.take_step()
                     self.row.add(report, rate)
+                    learner.correct(self.interruption.check)
                 if learner.step == epoch * learner.epoch_steps:
                     done = self._end_epoch(epoch)
                     yield from self._save()
@@ -146,6 +153,19 @@ class Loop:
                     pass
             raise
         yield from self._finish()
+
+    def _teach(self, method: Trust) -> Generator[Event, None, None]:
+        """Train the teachers, and correct the noisy masks by them."""
+        teaching = teach(self.learner, method, self.interruption.watch)
+        try:
+            while True:
+                event, self.teacher = next(teaching)
+                yield event
+        except StopIteration as taught:
+            method.begin(taught.value, self.interruption.check)
+        finally:
+            self.teacher = None
+        yield MapsReady(0, self.maps)
 
     def _end_epoch(self, epoch: int) -> EpochDone:
         learner = self.learner

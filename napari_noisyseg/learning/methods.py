@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from napari_noisyseg.learning.baselines import Clean, Finetune, Joint, Plain
 from napari_noisyseg.learning.batches import Batch
+from napari_noisyseg.learning.correcting import Trust
 from napari_noisyseg.learning.reweighting import (
     alignment,
     clean_gradient,
@@ -25,7 +26,7 @@ from napari_noisyseg.learning.reweighting import (
     logits_and_tangent,
     shifted_logits,
 )
-from napari_noisyseg.learning.steps import Draw, Method, StepReport
+from napari_noisyseg.learning.steps import Draw, Method, NoisyImages, StepReport
 from napari_noisyseg.learning.trust import PixelMaps, TrustMaps
 from napari_noisyseg.learning.yardsticks import GeneralisedCrossEntropy, MeanTeacher, TLoss
 from napari_noisyseg.model.configuration import MethodName, TrainingConfig
@@ -86,7 +87,7 @@ class ImageWeights(Paper):
         return share / count * annotated
 
 
-class Trust(Method):
+class Evidence(Method):
     """Averaged evidence: each noisy pixel counts by the trust that many steps agree on.
 
     The clean gradient, computed to judge, is also part of the update. The evidence comes either
@@ -164,13 +165,13 @@ def tangents_agree(network: nn.Module, noisy: Batch, clean: Batch) -> tuple[bool
 def make_method(
     config: TrainingConfig,
     network: nn.Module,
-    shapes: Sequence[tuple[int, ...]],
+    noisy: NoisyImages,
     steps: int,
     autocast: Callable[[], AbstractContextManager[object]],
     average: nn.Module,
 ) -> Method:
     """Build the method that the settings name."""
-    return _METHODS[config.method](config, network, shapes, steps, autocast, average)
+    return _METHODS[config.method](config, network, noisy, steps, autocast, average)
 
 
 def learns_weights(name: MethodName) -> bool:
@@ -180,6 +181,7 @@ def learns_weights(name: MethodName) -> bool:
 
 _METHODS: dict[MethodName, type[Method]] = {
     "trust": Trust,
+    "evidence": Evidence,
     "paper": Paper,
     "image": ImageWeights,
     "plain": Plain,

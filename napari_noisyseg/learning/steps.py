@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,31 @@ from napari_noisyseg.learning.reweighting import kept_generators, logits_and_tan
 from napari_noisyseg.learning.shared_convolutions import SharedConvolutions
 from napari_noisyseg.learning.trust import MeanMaps, PixelMaps
 from napari_noisyseg.model.configuration import TrainingConfig
+
+
+class NoisyImages(Protocol):
+    """What a method knows of the noisy images before it sees a batch."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        ...
+
+    @property
+    def patch(self) -> tuple[int, ...]:
+        """Shape of the network's input."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Shape of an image's frame."""
+        ...
+
+    def get(self, index: int) -> tuple[Tensor, Tensor]:
+        """Working image (C, *frame) and class indices (*frame), -1 where not annotated."""
+        ...
+
 
 Draw = Callable[[], Batch]
 """Draws a step's noisy or clean batch; a method that has no use for one does not call it."""
@@ -59,8 +84,8 @@ class Method(ABC):
         The run's settings.
     network
         Maps (B, channels, *spatial) to logits (B, C, *spatial).
-    shapes
-        Shape of each noisy image's frame.
+    noisy
+        The noisy images.
     steps
         Steps of the whole run.
     autocast
@@ -80,7 +105,7 @@ class Method(ABC):
         self,
         config: TrainingConfig,
         network: nn.Module,
-        shapes: Sequence[tuple[int, ...]],
+        noisy: NoisyImages,
         steps: int,
         autocast: Callable[[], AbstractContextManager[object]],
         average: nn.Module,
@@ -90,7 +115,8 @@ class Method(ABC):
         self.steps = steps
         self.autocast = autocast
         self.average = average
-        self.maps: PixelMaps = self._make_maps(shapes)
+        self.noisy = noisy
+        self.maps: PixelMaps = self._make_maps([noisy.shape(i) for i in range(len(noisy))])
 
     @abstractmethod
     def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:

@@ -69,7 +69,7 @@ class TrustMaps:
     def __init__(self, shapes: Iterable[tuple[int, ...]], decay: float, slope: float) -> None:
         self.decay = decay
         self.slope = slope
-        self.stride, shapes = _grid(shapes, bytes_per_point=4)
+        self.stride, shapes = grid_of(shapes, bytes_per_point=4)
         # Half precision holds three digits, far more than the evidence of a batch is good for.
         self.average = [torch.zeros(shape, dtype=torch.float16) for shape in shapes]
         self.visits = [torch.zeros(shape, dtype=torch.int16) for shape in shapes]
@@ -108,8 +108,8 @@ class TrustMaps:
 
     def restore(self, state: Any, where: str) -> None:
         """Take over a saved state."""
-        self.average = _checked(state, "average", self.average, where)
-        self.visits = _checked(state, "visits", self.visits, where)
+        self.average = checked_maps(state, "average", self.average, where)
+        self.visits = checked_maps(state, "visits", self.visits, where)
 
     def _views(self, batch: Batch) -> list[View]:
         return [view.on_grid(self.stride) for view in batch.views]
@@ -131,7 +131,7 @@ class MeanMaps:
     """
 
     def __init__(self, shapes: Iterable[tuple[int, ...]]) -> None:
-        self.stride, shapes = _grid(shapes, bytes_per_point=8)
+        self.stride, shapes = grid_of(shapes, bytes_per_point=8)
         self.total = [torch.zeros(shape, dtype=torch.float32) for shape in shapes]
         self.visits = [torch.zeros(shape, dtype=torch.float32) for shape in shapes]
         self._peak: float | None = None
@@ -160,8 +160,8 @@ class MeanMaps:
 
     def restore(self, state: Any, where: str) -> None:
         """Take over a saved state."""
-        self.total = _checked(state, "total", self.total, where)
-        self.visits = _checked(state, "visits", self.visits, where)
+        self.total = checked_maps(state, "total", self.total, where)
+        self.visits = checked_maps(state, "visits", self.visits, where)
         self._peak = None
 
     def _views(self, batch: Batch) -> list[View]:
@@ -171,7 +171,7 @@ class MeanMaps:
         return self.total[item] / self.visits[item].clamp_min(1)
 
 
-def _grid(
+def grid_of(
     shapes: Iterable[tuple[int, ...]], bytes_per_point: int
 ) -> tuple[int, list[tuple[int, ...]]]:
     """Give the finest stride whose maps fit into `LARGEST_MAPS`, and the maps' shapes on it."""
@@ -185,7 +185,8 @@ def _grid(
         stride += 1
 
 
-def _checked(state: Any, key: str, like: list[Tensor], where: str) -> list[Tensor]:
+def checked_maps(state: Any, key: str, like: list[Tensor], where: str) -> list[Tensor]:
+    """Take maps out of a saved state; a `UserError` names the file if they do not fit."""
     found = state.get(key) if isinstance(state, dict) else None
     if (
         isinstance(found, list)

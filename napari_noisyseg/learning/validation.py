@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.dataset import DataSet
 from napari_noisyseg.annotation.evaluation import add_measures, class_choice
@@ -48,7 +49,7 @@ def clean_dice(model: TrainedModel, frames: Frames) -> float:
     scores = []
     for index in range(len(frames)):
         image, labels = frames.get(index)
-        predicted = class_choice(_working_probabilities(model, frames, image)[None])[0]
+        predicted = class_choice(working_probabilities(model, frames, image)[None])[0]
         truth = labels.numpy()
         per_class = [
             dice(predicted == c, truth == c, truth < 0)
@@ -75,8 +76,17 @@ def measure_example(
     )
 
 
+def chances_of(model: TrainedModel, frames: Frames, index: int) -> NDArray[np.float32]:
+    """Probabilities (classes - 1, *frame) of a working image, the mean of it and its mirror image."""
+    image = frames.get(index)[0]
+    there = working_probabilities(model, frames, image)
+    back = np.flip(working_probabilities(model, frames, image.flip(-1)), -1)
+    both: NDArray[np.float32] = ((there + back) / 2).astype(np.float32)
+    return both if len(both) == 1 else both[1:]
+
+
 @torch.inference_mode()
-def _working_probabilities(model: TrainedModel, frames: Frames, image: torch.Tensor) -> np.ndarray:
+def working_probabilities(model: TrainedModel, frames: Frames, image: torch.Tensor) -> np.ndarray:
     """Probabilities (C, *frame) of a working image, which is resized already."""
     preparation = frames.preparation
     if preparation.sampling == "crop":

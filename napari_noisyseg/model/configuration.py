@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from napari_noisyseg.annotation.folders import DataFolders
 
 MethodName = Literal[
-    "trust", "paper", "image", "plain", "clean", "finetune", "joint", "tloss", "gce", "meanteacher"
+    "trust", "evidence", "paper", "image", "plain", "clean", "finetune", "joint", "tloss", "gce",
+    "meanteacher",
 ]  # fmt: skip
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
 NetworkName = Literal["unet", "residual-unet", "segresnet", "paper-unet"]
@@ -34,8 +35,9 @@ class TrainingConfig(BaseModel):
 
     method: MethodName = _setting(
         "trust",
-        "way of learning: trust (learned per-pixel trust, averaged over the run), paper (the "
-        "published per-pixel weights), image (one learned weight per image), plain (noisy "
+        "way of learning: trust (annotations corrected, and trusted pixel by pixel, by what the clean "
+        "ones teach), evidence (per-pixel weights by the clean images' pull, averaged over the run), "
+        "paper (the published per-pixel weights), image (one learned weight per image), plain (noisy "
         "annotations only), clean (clean only), finetune (noisy, then clean), joint (both, "
         "unweighted), and for comparison tloss and gce (both, by a robust loss) and meanteacher "
         "(clean, and the noisy images without their masks)",
@@ -142,34 +144,50 @@ class TrainingConfig(BaseModel):
         allow_inf_nan=False,
     )
 
+    teacher_steps: int = _setting(
+        100,
+        "trust: most steps of each of the teachers that clean images train first, up to a third of the "
+        "run's; more know more, and take longer",
+        unit="steps",
+        ge=1,
+        le=100_000,
+    )
+    correct_every: int = _setting(
+        100,
+        "trust: least number of steps after which the annotations are corrected again; higher is "
+        "quicker, and learns later from what the network has learned",
+        unit="steps",
+        ge=1,
+        le=1_000_000,
+    )
     clean_strength: Finite = _setting(
         1.0,
-        "strength of the clean images' own loss in the update of trust and image; 0 leaves the "
-        "clean images to judge only, higher follows them more (paper never adds it)",
+        "strength of the clean images' own loss in the update of trust, evidence and image; 0 leaves "
+        "the clean images to judge only, higher follows them more (paper never adds it)",
         le=100,
     )
     tangent: Tangent = _setting(
         "difference",
-        "how trust measures the pull of the clean images: difference (one more forward pass) or "
+        "how evidence measures the pull of the clean images: difference (one more forward pass) or "
         "forward-mode (exact, dearer); paper and image are always exact",
     )
     evidence_every: int = _setting(
         1,
-        "trust: refresh the evidence at every k-th step; higher is quicker, and learns trust later",
+        "evidence: refresh it at every k-th step; higher is quicker, and learns the weights later",
         unit="steps",
         ge=1,
         le=1000,
     )
     evidence_decay: float = _setting(
         0.8,
-        "trust: decay per visit of a pixel's evidence; higher remembers more of earlier visits",
+        "evidence: decay per visit of a pixel's evidence; higher remembers more of earlier visits",
         ge=0,
         lt=1,
         allow_inf_nan=False,
     )
     trust_slope: float = _setting(
         2.0,
-        "trust: slope kappa of trust = sigmoid(kappa x evidence); 0 trusts all pixels alike, "
+        "evidence: slope kappa of trust = sigmoid(kappa x evidence); 0 trusts all pixels alike, "
         "higher parts the believed from the doubted more sharply",
         ge=0,
         le=100,

@@ -1,0 +1,260 @@
+"""The default method: learn from corrected annotations, and say how far each was believed.
+
+Before the first step, teachers trained on clean images alone, and the noise model, turn every noisy
+mask into the posterior of every pixel (`correction`); the network learns from that and from the clean
+masks. Every so many steps, what it has learned takes the teachers' place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from napari_noisyseg.learning.batches import Batch
+from napari_noisyseg.learning.correction import Correction, Half, Teachers
+from napari_noisyseg.learning.losses import at_least_float32, pixel_loss
+from napari_noisyseg.learning.noise_model import Floats
+from napari_noisyseg.learning.steps import Draw, Method, StepReport
+from napari_noisyseg.learning.trust import PixelMaps, checked_maps, grid_of
+
+CORRECTION_COST = 0.1
+"""Largest share of a run's work that looking at all images again may take."""
+
+
+class PosteriorMaps:
+    """What is trained on in place of each noisy mask, and how far the mask is believed.
+
+    Parameters
+    ----------
+    shapes
+        Shape of each image's frame.
+    classes
+        Number of classes.
+    """
+
+    def __init__(self, shapes: Sequence[tuple[int, ...]], classes: int) -> None:
+        self.stride, self.grids = grid_of(shapes, bytes_per_point=32 * (classes - 1))
+        self.target = [
+            torch.zeros((classes - 1, *grid), dtype=torch.float16) for grid in self.grids
+        ]
+        self.trust = [torch.full(grid, 0.5, dtype=torch.float16) for grid in self.grids]
+
+    def update(self, batch: Batch, values: Tensor) -> None:
+        """Nothing: a single step does not change what is known."""
+
+    def look(self, chances: Floats, item: int) -> Floats:
+        """Bring a map (channels, *frame) to an image's grid."""
+        if chances.shape[1:] == self.grids[item]:
+            return chances
+        small = functional.interpolate(
+            torch.from_numpy(chances)[None], self.grids[item], mode="area"
+        )
+        smaller: Floats = small[0].numpy()
+        return smaller
+
+    def look_at_labels(self, labels: Tensor, item: int) -> NDArray[np.int16]:
+        """Bring labels (*frame) to an image's grid, nearest pixel."""
+        if tuple(labels.shape) != self.grids[item]:
+            wide = labels[None, None].float()
+            labels = functional.interpolate(wide, self.grids[item], mode="nearest-exact")[0, 0]
+        return labels.numpy().astype(np.int16)
+
+    def keep(
+        self, targets: Sequence[Sequence[Half]], posteriors: Sequence[Sequence[Half]],
+        labels: Callable[[int], NDArray[np.int16]],
+    ) -> None:  # fmt: skip
+        """Take over targets and posteriors, one list of images per class but the background."""
+        for item in range(len(self.grids)):
+            given = labels(item).astype(np.int64)
+            believed = together(np.stack([one[item] for one in posteriors]).astype(np.float32))
+            self.target[item][...] = torch.from_numpy(np.stack([one[item] for one in targets]))
+            own = np.take_along_axis(believed, np.maximum(given, 0)[None], 0)[0]
+            self.trust[item][...] = torch.from_numpy(own)
+
+    def sample(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Targets (B, classes - 1, *patch) and trust (B, *patch) of a batch, on its device."""
+        views = [view.on_grid(self.stride) for view in batch.views]
+        both = list(zip(batch.items, views, strict=True))
+        targets = torch.stack([view.sample(self.target[item]) for item, view in both])
+        trust = torch.stack([view.sample_map(self.trust[item]) for item, view in both])
+        return targets.to(batch.labels.device), trust.to(batch.labels.device)
+
+    def whole(self, item: int) -> Tensor:
+        """Trust map (*grid) of one image, float32, 0 to 1; 0.5 before anything is known."""
+        return self.trust[item].float()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {"target": self.target, "trust": self.trust}
+
+    def restore(self, state: Any, where: str) -> None:
+        """Take over a saved state."""
+        self.target = checked_maps(state, "target", self.target, where)
+        self.trust = checked_maps(state, "trust", self.trust, where)
+
+
+def together(chances: Floats) -> Floats:
+    """Put each class against the rest together: (classes - 1, ...) to (classes, ...) of sum 1.
+
+    Odds against the background are those of each class against the rest, so that of two classes
+    nothing changes.
+    """
+    odds = chances / np.maximum(1 - chances, 1e-4)
+    every = np.concatenate([np.ones_like(odds[:1]), odds])
+    whole: Floats = every / every.sum(0)
+    return whole
+
+
+class Trust(Method):
+    """Corrected annotations: see the module."""
+
+    learns_weights = True
+    corrections: list[Correction]
+
+    def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
+        """Learn from a noisy batch by its corrected annotation, and from a clean batch."""
+        batch, known = noisy(), clean()
+        count = len(batch.items)
+        with self.autocast():
+            logits = at_least_float32(self.network(torch.cat([batch.images, known.images])))
+        targets, trust = self.posterior.sample(batch)
+        annotated = batch.labels >= 0
+        noisy_losses = soft_loss(logits[:count], targets) * annotated
+        clean_losses = pixel_loss(logits[count:], known.labels)
+        strength = self.config.clean_strength
+        pixels = annotated.sum() + strength * (known.labels >= 0).sum()
+        loss = noisy_losses.sum() + strength * clean_losses.sum()
+        (loss / pixels.clamp_min(1)).backward()
+        return StepReport(
+            float(noisy_losses.detach().sum() / annotated.sum().clamp_min(1)),
+            float(clean_losses.detach().sum() / (known.labels >= 0).sum().clamp_min(1)),
+            trust * annotated,
+            annotated,
+            count + len(known.items),
+        )
+
+    def begin(self, teachers: Sequence[Teachers], check: Callable[[], None]) -> None:
+        """Correct the noisy masks by the teachers."""
+        corrections = [self._correction(c + 1, check) for c in range(len(teachers))]
+        targets = [c.begin(t) for c, t in zip(corrections, teachers, strict=True)]
+        self._keep(corrections, targets, 0)
+
+    def is_due(self, step: int) -> bool:
+        """Whether the masks are to be corrected again after so many steps."""
+        if not self.corrections or self.corrected_at == step:
+            return False
+        return step - self.corrected_at >= self.interval or step == self.steps
+
+    def go_on(self, step: int, chances: Callable[[int], Floats], check: Callable[[], None]) -> None:
+        """Correct the noisy masks by what the averaged network says of them by now.
+
+        Parameters
+        ----------
+        step
+            Steps done.
+        chances
+            Gives the probabilities (classes - 1, *frame) of a noisy image.
+        check
+            Called for every image; may raise, and then nothing has changed.
+        """
+        seen = [self.posterior.look(chances(i), i) for i in range(len(self.posterior.grids))]
+        fresh = [self._correction(c + 1, check, old) for c, old in enumerate(self.corrections)]
+        targets = [one.go_on([p[c] for p in seen]) for c, one in enumerate(fresh)]
+        self._keep(fresh, targets, step)
+
+    def state(self) -> dict[str, Any]:
+        """When the masks were corrected last, and what each correction remembers."""
+        return {
+            "corrected_at": self.corrected_at,
+            "corrections": [
+                {
+                    "followed": one.followed,
+                    "total": one.total,
+                    "posterior": [torch.from_numpy(p) for p in one.posterior],
+                    "expected": [torch.from_numpy(p) for p in one.expected],
+                }
+                for one in self.corrections
+            ],
+        }
+
+    def restore(self, state: Any) -> None:
+        """Take over a saved state."""
+        saved = state["corrections"]
+        at = state["corrected_at"]
+        if not isinstance(at, int) or len(saved) not in (0, self.noisy.classes - 1):
+            raise ValueError("corrections of other classes")
+        restored = []
+        for number, each in enumerate(saved):
+            one = self._correction(number + 1, lambda: None)
+            one.followed, one.total = float(each["followed"]), float(each["total"])
+            one.posterior = [self._checked(p, i) for i, p in enumerate(each["posterior"])]
+            one.expected = [self._checked(p, i) for i, p in enumerate(each["expected"])]
+            if not len(one.posterior) == len(self.posterior.grids) == len(one.expected):
+                raise ValueError("corrections of other images")
+            restored.append(one)
+        self.corrections, self.corrected_at = restored, at
+
+    def _checked(self, saved: Any, item: int) -> Half:
+        if not isinstance(saved, Tensor) or saved.dtype != torch.float16:
+            raise ValueError("no posterior")
+        if tuple(saved.shape) != self.posterior.grids[item]:
+            raise ValueError("a posterior of another image")
+        half: Half = saved.numpy()
+        return half
+
+    def _make_maps(self, shapes: Sequence[tuple[int, ...]]) -> PixelMaps:
+        self.posterior = PosteriorMaps(shapes, self.noisy.classes)
+        self.corrections = []
+        self.corrected_at = 0
+        pixels = sum(math.prod(shape) for shape in shapes) / max(math.prod(self.noisy.patch), 1)
+        batch = self.config.noisy_batch + self.config.clean_batch
+        affordable = 2 * pixels / (3 * batch * CORRECTION_COST)
+        self.interval = max(self.config.correct_every, math.ceil(affordable))
+        return self.posterior
+
+    def _correction(
+        self, label: int, check: Callable[[], None], old: Correction | None = None
+    ) -> Correction:
+        given = [self._given(item) for item in range(len(self.posterior.grids))]
+        fresh = Correction([g == label for g in given], [g >= 0 for g in given],
+                           self.config.seed, check)  # fmt: skip
+        if old is not None:
+            fresh.followed, fresh.total = old.followed, old.total
+            fresh.posterior, fresh.expected = old.posterior, old.expected
+        return fresh
+
+    def _given(self, item: int) -> NDArray[np.int16]:
+        return self.posterior.look_at_labels(self.noisy.get(item)[1], item)
+
+    def _keep(
+        self, corrections: list[Correction], targets: Sequence[Sequence[Half]], step: int
+    ) -> None:
+        self.posterior.keep(targets, [one.posterior for one in corrections], self._given)
+        self.corrections, self.corrected_at = corrections, step
+
+
+def soft_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy (B, *spatial) to probabilities of each class but the background.
+
+    Parameters
+    ----------
+    logits
+        (B, C, *spatial); one logit stands for two classes.
+    targets
+        (B, classes - 1, *spatial), 0 to 1, each class against the rest.
+    """
+    if logits.shape[1] == 1:
+        return functional.binary_cross_entropy_with_logits(
+            logits[:, 0], targets[:, 0], reduction="none"
+        )
+    odds = targets / (1 - targets).clamp_min(1e-4)
+    every = torch.cat([torch.ones_like(odds[:, :1]), odds], 1)
+    wanted = every / every.sum(1, keepdim=True)
+    return -(wanted * logits.log_softmax(1)).sum(1)

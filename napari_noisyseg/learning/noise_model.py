@@ -1,0 +1,256 @@
+"""The noise model: what a noisy outline says about the object, as far as a teacher can tell.
+
+A teacher that has seen clean images alone gives every pixel of a noisy image a probability `p`. It
+errs from image to image, but over many images its errors do not depend on where the noisy outline
+runs. So the mean of `p` over all pixels that lie alike to a noisy outline tells how often such pixels
+belong to the object: outside a triangle's edge often, outside its corners seldom. That function,
+freed of the blur that the teacher adds, and multiplied with `p` itself by Bayes' rule, gives the
+posterior of every pixel: what is trained on, and how far the given label is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage, optimize, special
+from torch import nn
+
+Floats = NDArray[np.float32]
+Reals = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
+
+SURE = 0.02
+"""Probabilities are kept this far from 0 and 1: nobody's word is final."""
+BAND = 0.25
+"""Half the width of the band at the teacher's outline, as a share of the object's size."""
+FITTED_PIXELS = 20_000
+"""Pixels that the noise model is fitted on."""
+_SPECK = 0.01
+"""Objects below this share of the largest one's area have no outline of their own."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """How pixels lie to the outline of a mask, relative to the size of the nearest object.
+
+    Attributes
+    ----------
+    distance
+        Signed distance (*spatial) to the outline, positive inside, over the object's size: the
+        mean side of its box times sqrt(0.6).
+    features
+        (*spatial, 5), float32: what the noise model looks at. The distance, far and near; the
+        distance in units of the ellipse with the object's second moments, which knows a corner from
+        an edge; the mask blurred by 0.15 and 0.35 of the object's size.
+    """
+
+    distance: Floats
+    features: Floats
+
+
+def outline_of(mask: Mask) -> Outline:
+    """Describe how every pixel lies to a mask's outline; all are far outside where it is empty."""
+    objects, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    areas = np.bincount(objects.ravel(), minlength=count + 1)
+    areas[0] = 0
+    small = (areas < _SPECK * areas.max()) & (areas > 0)
+    if small.any():
+        mask = mask & ~small[objects]
+        objects, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    if not count:
+        nothing = np.zeros(mask.shape, np.float32)
+        return Outline(nothing - 9, _scaled(nothing - 9, nothing + 9, nothing, nothing))
+    outside, places = ndimage.distance_transform_edt(~mask, return_indices=True)
+    inside = ndimage.distance_transform_edt(mask)
+    nearest = objects[tuple(places)]
+    sides = [[part.stop - part.start for part in box] for box in ndimage.find_objects(objects)]
+    sizes = np.concatenate([[1.0], np.sqrt(0.6) * np.mean(sides, 1)])
+    distance = np.where(mask, inside - 0.5, 0.5 - outside) / sizes[nearest]
+    blur = float(np.median(sizes[1:]))
+    solid = mask.astype(np.float32)
+    features = _scaled(
+        distance,
+        _ellipse_distance(objects, nearest, count),
+        ndimage.gaussian_filter(solid, max(0.15 * blur, 0.3)),
+        ndimage.gaussian_filter(solid, max(0.35 * blur, 0.3)),
+    )
+    return Outline(distance.astype(np.float32), features)
+
+
+def _scaled(distance: Reals, ellipse: Reals, fine: Reals, coarse: Reals) -> Floats:
+    """Bring the features to about -2 to 2."""
+    parts = (
+        3 * np.clip(distance, -1.5, 1),
+        1.5 * np.clip(ellipse, 0, 3) - 1.5,
+        3 * (fine - 0.5),
+        4 * (coarse - 0.3),
+        8 * np.clip(distance, -0.3, 0.3),
+    )
+    return np.stack(np.broadcast_arrays(*parts), -1).astype(np.float32)
+
+
+def _ellipse_distance(
+    objects: NDArray[np.int32], nearest: NDArray[np.int32], count: int
+) -> NDArray[np.float64]:
+    """Mahalanobis distance to the nearest object's centre by its own pixels, 1 at an ellipse's edge."""
+    dimensions = objects.ndim
+    where = [axis.astype(np.float64) for axis in np.indices(objects.shape, np.int32)]
+    flat = objects.ravel()
+    area = np.maximum(np.bincount(flat, minlength=count + 1), 1).astype(np.float64)
+    centre = [np.bincount(flat, axis.ravel(), count + 1) / area for axis in where]
+    away = [axis - middle[nearest] for axis, middle in zip(where, centre, strict=True)]
+    own = [axis - middle[objects] for axis, middle in zip(where, centre, strict=True)]
+    moments = np.empty((count + 1, dimensions, dimensions))
+    for i in range(dimensions):
+        for j in range(dimensions):
+            moments[:, i, j] = np.bincount(flat, (own[i] * own[j]).ravel(), count + 1) / area
+    # A pixel's own extent: without it a line would have no inverse.
+    inverse = np.linalg.inv(moments + np.eye(dimensions) / 12)[nearest]
+    away_all = np.stack(away, -1)
+    square = np.einsum("...i,...ij,...j->...", away_all, inverse, away_all)
+    distance: NDArray[np.float64] = np.sqrt(square / (dimensions + 2))
+    return distance
+
+
+@dataclass(frozen=True)
+class Rater:
+    """What a source of probabilities is worth, measured on known masks.
+
+    Attributes
+    ----------
+    inside, outside
+        Its mean probability on pixels of the object and beside it.
+    """
+
+    inside: float
+    outside: float
+
+    def without_blur(self, mean: Floats) -> Floats:
+        """Turn mean probabilities into how often the object is there; float32, `SURE` to 1 - `SURE`.
+
+        If the rater's error on a pixel does not depend on what the mean was taken over, the mean is
+        ``r inside + (1 - r) outside``, with r what is asked for.
+        """
+        rate = (mean - self.outside) / max(self.inside - self.outside, 0.05)
+        clipped: Floats = np.clip(rate, SURE, 1 - SURE).astype(np.float32)
+        return clipped
+
+
+def rater_of(
+    chances: Sequence[Floats],
+    objects: Sequence[NDArray[Any]],
+    where: Callable[[Floats], Mask] | None = None,
+) -> Rater:
+    """Measure a rater by its probabilities and the truth: masks, or probabilities themselves."""
+    inside = outside = np.zeros(2)
+    for chance, truth in zip(chances, objects, strict=True):
+        chosen = slice(None) if where is None else where(chance)
+        p, t = chance[chosen].astype(np.float64), truth[chosen].astype(np.float64)
+        inside = inside + np.array([(p * t).sum(), t.sum()])
+        outside = outside + np.array([(p * (1 - t)).sum(), (1 - t).sum()])
+    if min(inside[1], outside[1]) <= 0:
+        return Rater(1.0, 0.0)
+    return Rater(float(inside[0] / inside[1]), float(outside[0] / outside[1]))
+
+
+def ambiguous(chances: Floats) -> Mask:
+    """Where a teacher may well err: near its own outline, or where it is not sure."""
+    objects = chances > 0.5
+    band: Mask = (chances > 0.1) & (chances < 0.9)
+    if objects.any():
+        band |= np.abs(outline_of(objects).distance) <= BAND
+    return band
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt's scaling, ``sigmoid(slope logit p + offset)``, measured on images not trained on."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, chances: Floats) -> Floats:
+        """Calibrate probabilities; float32, `SURE` to 1 - `SURE`."""
+        raw = special.logit(np.clip(chances, 0.005, 0.995))
+        scaled = special.expit(self.slope * raw + self.offset)
+        clipped: Floats = np.clip(scaled, SURE, 1 - SURE).astype(np.float32)
+        return clipped
+
+
+def calibrate(chances: Sequence[Floats], masks: Sequence[Mask]) -> Calibration:
+    """Fit a calibration by maximum likelihood, drawn a little towards leaving all as it is.
+
+    Platt, "Probabilistic outputs for support vector machines", 1999. The pull towards slope 1 and
+    offset 0 is worth a five-hundredth of the pixels.
+    """
+    if not masks:
+        return Calibration()
+    raw = np.concatenate([special.logit(np.clip(p, 0.005, 0.995)).ravel() for p in chances])
+    truth = np.concatenate([mask.ravel() for mask in masks]).astype(np.float64)
+    if not 0 < truth.mean() < 1:
+        return Calibration()
+
+    def loss(both: NDArray[np.float64]) -> float:
+        z = both[0] * raw + both[1]
+        pull = 0.002 * ((both[0] - 1) ** 2 + both[1] ** 2)
+        return float(np.mean(np.logaddexp(0, z) - truth * z) + pull)
+
+    slope, offset = optimize.minimize(loss, [1.0, 0.0], method="L-BFGS-B").x
+    return Calibration(float(np.clip(slope, 0.1, 10)), float(np.clip(offset, -8, 8)))
+
+
+class MeanChance:
+    """Mean of a teacher's probability over pixels that lie alike to noisy outlines.
+
+    A small network (5, 16, 16, 1) fitted to the teacher's probabilities by cross-entropy.
+
+    Parameters
+    ----------
+    features
+        (pixels, 5), see `Outline`.
+    chances
+        The teacher's probabilities, (pixels,).
+    weights
+        How much each pixel counts, (pixels,).
+    seed
+        Of the network's first values.
+    """
+
+    def __init__(self, features: Floats, chances: Floats, weights: Floats, seed: int) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._network = nn.Sequential(
+                nn.Linear(features.shape[1], 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(),
+                nn.Linear(16, 1),
+            )  # fmt: skip
+        x, target, weight = (torch.from_numpy(a) for a in (features, chances, weights))
+        weight = weight / weight.sum().clamp_min(1e-9)
+        optimizer = torch.optim.Adam(self._network.parameters(), 0.02)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
+        for _ in range(200 if len(features) else 0):
+            logits = self._network(x)[:, 0]
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+            optimizer.zero_grad()
+            (loss * weight).sum().backward()
+            optimizer.step()
+            schedule.step()
+
+    @torch.no_grad()
+    def __call__(self, features: Floats) -> Floats:
+        """Mean probability (*spatial), for features (*spatial, 5)."""
+        flat = torch.from_numpy(features.reshape(-1, features.shape[-1]))
+        chances: Floats = self._network(flat)[:, 0].sigmoid().numpy()
+        return chances.reshape(features.shape[:-1])
+
+
+def root(function: Callable[[float], float], wanted: float, reach: float = 60.0) -> float:
+    """Solve ``function(x) = wanted`` for a rising function; the nearer end where there is none."""
+    low, high = function(-reach) - wanted, function(reach) - wanted
+    if low >= 0 or high <= 0:
+        return -reach if abs(low) < abs(high) else reach
+    return float(optimize.brentq(lambda x: function(x) - wanted, -reach, reach, xtol=1e-3))
