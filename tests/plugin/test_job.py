@@ -298,11 +298,25 @@ def test_a_real_training_ends_with_a_model_and_nothing_is_kept(
     assert all(p.values.dtype == np.float32 for p in previews)
     assert networks
     gc.collect()
-    assert [network() for network in networks] == [None]
+    assert {network() for network in networks} == {None}  # the teachers' as well
     example = weakref.ref(tiny_plan.examples[0])
     tiny_plan.examples = tiny_plan.places = tiny_plan.clean_places = ()
     gc.collect()
     assert example() is None
+
+
+def test_the_first_probabilities_are_shown_while_the_clean_images_are_learned(make_job, qtbot):
+    job, seen = make_job(epochs=2), []
+    job.previewed.connect(
+        lambda found: seen.extend((job.progress.phase, one.key.kind) for one in found)
+    )
+    job.start()
+    over(job, qtbot)
+    assert job.state is JobState.FINISHED
+    taught = [kind for phase, kind in seen if phase == "teaching"]
+    assert "probability" in taught
+    first = [kind for _, kind in seen].index("weights")
+    assert "probability" in [kind for _, kind in seen[:first]]
 
 
 @pytest.mark.parametrize("way", ["stop", "pause and stop"])

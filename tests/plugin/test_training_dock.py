@@ -95,6 +95,12 @@ def wait_for(qtbot, dock, state, timeout=60_000):
     qtbot.waitUntil(lambda: dock.session.job.state is state, timeout=timeout)
 
 
+def trained_steps(dock):
+    """Steps of the training itself, without those of the teachers before it."""
+    progress = dock.session.job.progress
+    return progress.done if progress.phase == "training" else 0
+
+
 def headline(dock):
     return dock.form.headline.text()
 
@@ -285,6 +291,7 @@ def test_a_real_training_bears_what_is_done_to_its_layers(viewer, make_dock, sai
     crowd = fill(viewer)
     dock = make_dock(viewer, epochs=12)
     click(dock.form.start)
+    qtbot.waitUntil(lambda: "weights: chest" in viewer.layers, timeout=60_000)
     qtbot.waitUntil(lambda: "probability: chest" in viewer.layers, timeout=60_000)
     assert viewer.layers.selection.active is crowd
     viewer.layers["chest"].name = "thorax"
@@ -320,7 +327,7 @@ def test_a_run_is_resumed_with_the_layers_it_was_trained_on(viewer, make_dock, s
     crowd = fill(viewer)
     dock = make_dock(viewer, epochs=300)
     click(dock.form.start)
-    qtbot.waitUntil(lambda: dock.session.job.progress.done > 4, timeout=60_000)
+    qtbot.waitUntil(lambda: trained_steps(dock) > 4, timeout=60_000)
     click(dock.form.stop)
     wait_for(qtbot, dock, JobState.STOPPED)
     run, stopped_at = dock.session.job.out, dock.session.job.progress.done

@@ -21,7 +21,7 @@ class Progress:
     Attributes
     ----------
     phase
-        What it is doing: "reading", "training", "measuring", "writing", "showing".
+        What it is doing: "reading", "teaching", "training", "measuring", "writing", "showing".
     done, total
         Images, steps or maps done, and in all.
     seconds_left

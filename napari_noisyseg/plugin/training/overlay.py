@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.plugin.layers.array_room import room_for
 from napari_noisyseg.plugin.layers.geometry import Fit, overlay_arguments, shown_index
-from napari_noisyseg.plugin.layers.marks import METADATA_KEY
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY, picture_sizes
 from napari_noisyseg.plugin.window.colours import (
     LEGENDS,
     View,
@@ -125,14 +125,18 @@ class Overlay:
         """Shape of the stack, (slices ..., height, width)."""
         return (*self.fit.leading, *self.fit.size)
 
+    @property
+    def _empty(self) -> float:
+        """What stands where nothing is known."""
+        return 0 if self.kind == "prediction" else np.nan
+
     def allocate(self) -> None:
         """Make room, or empty what is there; takes a while and may be done in another thread."""
         dtype = np.dtype(np.uint16 if self.kind == "prediction" else np.float32)
-        empty = 0 if self.kind == "prediction" else np.nan
         array = self.array
         if array is None or array.shape != self.shape:
             array = room_for(self.shape, dtype)
-        array.fill(empty)
+        array.fill(self._empty)
         self.array = array
 
     def write(self, first: int, values: NDArray[Any]) -> None:
@@ -142,6 +146,10 @@ class Overlay:
         assert self.array is not None
         slices = self.array.reshape(-1, *self.fit.size)
         slices[first : first + len(values)] = values
+        image = self.image
+        sizes = () if image is None else picture_sizes(image)
+        for page, (height, width) in enumerate(sizes[first : first + len(values)], start=first):
+            slices[page, height:] = slices[page, :, width:] = self._empty  # only padding
         if self.kind == "probability":
             self._undecided = is_undecided(values)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from napari_noisyseg.plugin.background.mailbox import Progress
 from napari_noisyseg.plugin.planning.plan_text import counted
@@ -12,6 +13,7 @@ from napari_noisyseg.plugin.training.pace import time_text
 
 _PHASES = {
     "reading": "reading the images",
+    "teaching": "learning from the clean images",
     "training": "step",
     "measuring": "measuring the model",
     "writing": "writing weight maps",
@@ -22,11 +24,13 @@ _PHASES = {
 def job_headline(job: Job, *, is_seen: bool = True) -> str:
     """Say what a job is doing or how it ended; `is_seen`: whether its images are still open."""
     progress = job.progress
-    if job.state is JobState.READING:
+    if job.state in (JobState.NEW, JobState.READING):
         return "Reading the images and starting up."
     if job.state is JobState.TRAINING:
         if job.is_pausing:
             return "Pausing after the step under way."
+        if progress.phase == "teaching":
+            return "First the clean images alone are learned, to judge the noisy ones by."
         if not is_seen:
             return "Training, though its layers were closed: 'Stop' keeps what it has learned."
         if job.curves.losses:
@@ -47,9 +51,9 @@ def job_headline(job: Job, *, is_seen: bool = True) -> str:
 
 
 def _learned_weights(job: Job) -> bool:
-    from napari_noisyseg.learning.methods import learns_weights  # loads torch, as the job did
-
-    return learns_weights(job.config.method)
+    # Never imported here, where it would load torch: the job has done so in its thread.
+    methods = sys.modules.get("napari_noisyseg.learning.methods")
+    return methods is None or bool(methods.learns_weights(job.config.method))
 
 
 def _reached(job: Job) -> str:

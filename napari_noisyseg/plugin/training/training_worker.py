@@ -134,6 +134,7 @@ class _Worker:
         self.started_at = time.monotonic()
         self.paused_for = 0.0
         self.first_step: tuple[int, float] | None = None
+        self.taught_since: tuple[float, int] | None = None
 
     def run(self) -> Ended:
         self.mailbox.set_progress(Progress("reading", 0, len(self.order.examples)))
@@ -216,8 +217,14 @@ class _Worker:
         elif isinstance(event, events.EpochDone):
             self._tell_losses()
             mailbox.add(epoch_point(event.row))
-        elif isinstance(event, events.MapsReady) and isinstance(self.live, _Seen):
-            self.live = _Seen(event.maps, None)
+        elif isinstance(event, events.TeacherStep):
+            self._tell_teacher(event.done, event.total)
+        elif isinstance(event, events.MapsReady):
+            self.taught_since = None
+            if isinstance(self.live, _Seen):
+                self.live = _Seen(event.maps, None)
+            elif event.epoch == 0:
+                self._refresh(0.0)  # what the teachers say of the noisy annotations
 
     def _tell_step(self, event: Any) -> None:
         now = time.monotonic()
@@ -239,6 +246,17 @@ class _Worker:
 
     last_step = 0
 
+    def _tell_teacher(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        first = self.taught_since is None
+        began, at = self.taught_since or (now, done)
+        self.taught_since = began, at
+        left = (now - began) / (done - at) * (total - done) if done - at >= 3 else None
+        self.mailbox.set_progress(Progress("teaching", done, total, left))
+        wait = max(self.order.watch.interval, self.refresh_cost / PREVIEW_SHARE)
+        if first or now - self.refreshed_at >= wait:
+            self._refresh(0.0)
+
     def _tell_earlier(self) -> None:
         """Tell what a resumed run has learned before, as its log says."""
         try:
@@ -258,9 +276,11 @@ class _Worker:
             return
         from napari_noisyseg.learning.interruption import Interrupted
 
+        # While teachers learn, nothing is known of the annotations yet.
+        live = self.live if self.taught_since is None else _Seen(None, self.live.model)
         began = time.monotonic()
         with suppress(Interrupted):  # the network asks whether to stop here as well
-            for preview in self.previewer.refresh(self.live, seconds):
+            for preview in self.previewer.refresh(live, seconds):
                 self._put(preview)
                 if self.control.stop_asked:
                     break
