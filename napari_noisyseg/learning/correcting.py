@@ -22,14 +22,14 @@ from napari_noisyseg.learning.correction import Correction, Half, Teachers
 from napari_noisyseg.learning.losses import at_least_float32, pixel_loss
 from napari_noisyseg.learning.noise_model import Floats
 from napari_noisyseg.learning.steps import Draw, Method, StepReport
-from napari_noisyseg.learning.trust import PixelMaps, checked_maps, grid_of
+from napari_noisyseg.learning.trust import PixelMaps, checked_maps, grid_of, together, trust_in
 
 CORRECTION_COST = 0.1
 """Largest share of a run's work that looking at all images again may take."""
 
 
 class PosteriorMaps:
-    """What is trained on in place of each noisy mask, and how far the mask is believed.
+    """What is trained on in place of each noisy mask, and what its labels are judged by.
 
     Parameters
     ----------
@@ -39,12 +39,14 @@ class PosteriorMaps:
         Number of classes.
     """
 
+    by_class = True
+
     def __init__(self, shapes: Sequence[tuple[int, ...]], classes: int) -> None:
         self.stride, self.grids = grid_of(shapes, bytes_per_point=32 * (classes - 1))
         self.target = [
             torch.zeros((classes - 1, *grid), dtype=torch.float16) for grid in self.grids
         ]
-        self.trust = [torch.full(grid, 0.5, dtype=torch.float16) for grid in self.grids]
+        self.belief = [torch.full_like(target, 0.5) for target in self.target]
 
     def update(self, batch: Batch, values: Tensor) -> None:
         """Nothing: a single step does not change what is known."""
@@ -66,50 +68,33 @@ class PosteriorMaps:
             labels = functional.interpolate(wide, self.grids[item], mode="nearest-exact")[0, 0]
         return labels.numpy().astype(np.int16)
 
-    def keep(
-        self, targets: Sequence[Sequence[Half]], posteriors: Sequence[Sequence[Half]],
-        labels: Callable[[int], NDArray[np.int16]],
-    ) -> None:  # fmt: skip
-        """Take over targets and posteriors, one list of images per class but the background."""
+    def keep(self, targets: Sequence[Sequence[Half]], beliefs: Sequence[Sequence[Half]]) -> None:
+        """Take over targets and beliefs, a list of images for each class but the background."""
         for item in range(len(self.grids)):
-            given = labels(item).astype(np.int64)
-            believed = together(np.stack([one[item] for one in posteriors]).astype(np.float32))
             self.target[item][...] = torch.from_numpy(np.stack([one[item] for one in targets]))
-            own = np.take_along_axis(believed, np.maximum(given, 0)[None], 0)[0]
-            self.trust[item][...] = torch.from_numpy(own)
+            self.belief[item][...] = torch.from_numpy(np.stack([one[item] for one in beliefs]))
 
     def sample(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Targets (B, classes - 1, *patch) and trust (B, *patch) of a batch, on its device."""
         views = [view.on_grid(self.stride) for view in batch.views]
         both = list(zip(batch.items, views, strict=True))
         targets = torch.stack([view.sample(self.target[item]) for item, view in both])
-        trust = torch.stack([view.sample_map(self.trust[item]) for item, view in both])
-        return targets.to(batch.labels.device), trust.to(batch.labels.device)
+        beliefs = torch.stack([view.sample(self.belief[item]) for item, view in both])
+        labels = batch.labels
+        return targets.to(labels.device), trust_in(beliefs.to(labels.device), labels)
 
     def whole(self, item: int) -> Tensor:
-        """Trust map (*grid) of one image, float32, 0 to 1; 0.5 before anything is known."""
-        return self.trust[item].float()
+        """Belief in each class but the background (classes - 1, *grid), float32, 0 to 1."""
+        return self.belief[item].float()
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
-        return {"target": self.target, "trust": self.trust}
+        return {"target": self.target, "belief": self.belief}
 
     def restore(self, state: Any, where: str) -> None:
         """Take over a saved state."""
         self.target = checked_maps(state, "target", self.target, where)
-        self.trust = checked_maps(state, "trust", self.trust, where)
-
-
-def together(chances: Floats) -> Floats:
-    """Put each class against the rest together: (classes - 1, ...) to (classes, ...) of sum 1.
-
-    Odds against the background are those of each class against the rest, so that of two classes
-    nothing changes.
-    """
-    odds = chances / np.maximum(1 - chances, 1e-4)
-    every = np.concatenate([np.ones_like(odds[:1]), odds])
-    whole: Floats = every / every.sum(0)
-    return whole
+        self.belief = checked_maps(state, "belief", self.belief, where)
 
 
 class Trust(Method):
@@ -188,26 +173,31 @@ class Trust(Method):
         """Take over a saved state."""
         saved = state["corrections"]
         at = state["corrected_at"]
-        if not isinstance(at, int) or len(saved) not in (0, self.noisy.classes - 1):
+        if not isinstance(at, int) or not 0 <= at <= self.steps:
+            raise ValueError("corrected at a step that is none")
+        if len(saved) not in (0, self.noisy.classes - 1):
             raise ValueError("corrections of other classes")
         restored = []
-        for number, each in enumerate(saved):
-            one = self._correction(number + 1, lambda: None)
+        for each in saved:
+            # The masks themselves are read anew when they are corrected again.
+            one = Correction((), (), self.config.seed)
             one.followed, one.total = float(each["followed"]), float(each["total"])
-            one.posterior = [self._checked(p, i) for i, p in enumerate(each["posterior"])]
-            one.expected = [self._checked(p, i) for i, p in enumerate(each["expected"])]
-            if not len(one.posterior) == len(self.posterior.grids) == len(one.expected):
-                raise ValueError("corrections of other images")
+            if not (0 <= one.followed <= 1 and 0 <= one.total < math.inf):
+                raise ValueError("no correction")
+            one.posterior = self._checked(each["posterior"])
+            one.expected = self._checked(each["expected"])
             restored.append(one)
         self.corrections, self.corrected_at = restored, at
 
-    def _checked(self, saved: Any, item: int) -> Half:
-        if not isinstance(saved, Tensor) or saved.dtype != torch.float16:
-            raise ValueError("no posterior")
-        if tuple(saved.shape) != self.posterior.grids[item]:
-            raise ValueError("a posterior of another image")
-        half: Half = saved.numpy()
-        return half
+    def _checked(self, saved: Any) -> list[Half]:
+        if len(saved) != len(self.posterior.grids):
+            raise ValueError("corrections of other images")
+        for one, grid in zip(saved, self.posterior.grids, strict=True):
+            if not isinstance(one, Tensor) or one.dtype != torch.float16:
+                raise ValueError("no posterior")
+            if tuple(one.shape) != grid:
+                raise ValueError("a posterior of another image")
+        return [one.numpy() for one in saved]
 
     def _make_maps(self, shapes: Sequence[tuple[int, ...]]) -> PixelMaps:
         self.posterior = PosteriorMaps(shapes, self.noisy.classes)
@@ -236,7 +226,7 @@ class Trust(Method):
     def _keep(
         self, corrections: list[Correction], targets: Sequence[Sequence[Half]], step: int
     ) -> None:
-        self.posterior.keep(targets, [one.posterior for one in corrections], self._given)
+        self.posterior.keep(targets, [one.belief for one in corrections])
         self.corrections, self.corrected_at = corrections, step
 
 
@@ -254,7 +244,4 @@ def soft_loss(logits: Tensor, targets: Tensor) -> Tensor:
         return functional.binary_cross_entropy_with_logits(
             logits[:, 0], targets[:, 0], reduction="none"
         )
-    odds = targets / (1 - targets).clamp_min(1e-4)
-    every = torch.cat([torch.ones_like(odds[:, :1]), odds], 1)
-    wanted = every / every.sum(1, keepdim=True)
-    return -(wanted * logits.log_softmax(1)).sum(1)
+    return -(together(targets) * logits.log_softmax(1)).sum(1)

@@ -42,6 +42,8 @@ MOVED = 0.2
 AGREEING, SLOPE = 0.85, 0.03
 """Agreement of the expected outline with the teachers, over theirs, at which it is followed by half;
 and how sharply."""
+BELIEVED = 0.25
+"""How much the noise model counts where a single given label is judged."""
 MOST_FOLLOWED = 0.8
 """Largest share of the expected outline in what is trained on."""
 
@@ -82,6 +84,9 @@ class Correction:
         Called for every image; may raise, and then nothing has changed.
     posterior
         Probability of the class given image and annotation, each (*grid), float16.
+    belief
+        The same as far as a single given label is to be judged by it: the noise model, which knows
+        no image, counts less, and the expected outline as far as it is followed; each (*grid), float16.
     expected
         The expected outlines by the noise model alone, each (*grid), float16.
     followed
@@ -95,6 +100,7 @@ class Correction:
     seed: int = 0
     check: Callable[[], None] = lambda: None
     posterior: list[Half] = field(default_factory=list)
+    belief: list[Half] = field(default_factory=list)
     expected: list[Half] = field(default_factory=list)
     followed: float = 0.0
     total: float = 0.0
@@ -112,7 +118,7 @@ class Correction:
         self.expected = _with_total(raw, self.annotated, total)
         self.followed = self._following(teachers)
         self.total = total
-        return self._conclude(logits)
+        return self._conclude(chances, logits)
 
     def go_on(self, chances: Sequence[Floats]) -> list[Half]:
         """Correct again by what the network that is trained says of all images by now.
@@ -124,7 +130,7 @@ class Correction:
         band = rater_of(chances, self.posterior, ambiguous)
         overall = rater_of(chances, self.posterior)
         logits, _ = self._logits(chances, band, overall)
-        return self._conclude(logits)
+        return self._conclude(chances, logits)
 
     def _logits(
         self, chances: Sequence[Floats], band: Rater, overall: Rater
@@ -170,8 +176,14 @@ class Correction:
         relative = agreement / max(math.sqrt(known * theirs), 1e-6)
         return MOST_FOLLOWED * float(expit((relative - AGREEING) / SLOPE))
 
-    def _conclude(self, logits: Sequence[Floats]) -> list[Half]:
-        """Keep the posterior; give what is to be trained on."""
+    def _conclude(self, chances: Sequence[Floats], logits: Sequence[Floats]) -> list[Half]:
+        """Keep posterior and belief; give what is to be trained on."""
+        self.belief = []
+        for chance, z, outline in zip(chances, logits, self.expected, strict=True):
+            own = logit(chance)
+            drawn = logit(np.clip(outline.astype(np.float32), SURE, 1 - SURE))
+            belief = own + BELIEVED * (z - own) + self.followed * drawn
+            self.belief.append(expit(belief).astype(np.float16))
         self.posterior = _with_total(logits, self.annotated, self.total)
         sharp = _with_total([SHARPNESS * z for z in logits], self.annotated, self.total)
         share = np.float16(self.followed)

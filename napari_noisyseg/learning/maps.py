@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_noisyseg.annotation.classes import IGNORED
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.learning.frames import Frames
-from napari_noisyseg.learning.trust import PixelMaps
+from napari_noisyseg.learning.trust import PixelMaps, trust_in
 from napari_noisyseg.model.preparation import resize_linear
 
 
@@ -45,7 +45,13 @@ class ImageMaps:
         dataset = self._frames.dataset
         native = dataset.facts[example].shape
         frames = torch.stack([self._maps.whole(position) for position in positions])
-        if self._frames.preparation.dimensions == 3:
+        if self._maps.by_class:
+            volume = self._frames.preparation.dimensions == 3
+            beliefs = resize_linear(frames, native if volume else native[1:])
+            labels = torch.from_numpy(dataset.class_indices(example))
+            whole = trust_in(beliefs, labels[None] if volume else labels)
+            whole = whole[0] if volume else whole
+        elif self._frames.preparation.dimensions == 3:
             whole = resize_linear(frames.unsqueeze(1), native)[0, 0]
         elif tuple(frames.shape[1:]) == native[1:]:
             whole = frames

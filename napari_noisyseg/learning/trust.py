@@ -32,16 +32,20 @@ class PixelMaps(Protocol):
     ----------
     stride
         Pixels of an image for each point of its map, a side.
+    by_class
+        Whether a map has a channel for each class but the background: the belief in it, out of which
+        the trust in a label follows once it is as large as the labels.
     """
 
     stride: int
+    by_class: bool
 
     def update(self, batch: Batch, values: Tensor) -> None:
         """Add the values (B, *patch) of a batch to its images' maps."""
         ...
 
     def whole(self, item: int) -> Tensor:
-        """Map of one image, float32, 0 to 1; (*frame), or coarser where memory wants it."""
+        """Map of one image, float32, 0 to 1; ([channels,] *frame), or coarser where memory wants it."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -51,6 +55,22 @@ class PixelMaps(Protocol):
     def restore(self, state: Any, where: str) -> None:
         """Take over a saved state; a `UserError` names the file if it does not fit."""
         ...
+
+
+def together(chances: Tensor) -> Tensor:
+    """Put each class against the rest together: (B, classes - 1, ...) to (B, classes, ...) of sum 1.
+
+    Odds against the background are those of each class against the rest, so that of two classes
+    nothing changes.
+    """
+    odds = chances / (1 - chances).clamp_min(1e-4)
+    every = torch.cat([torch.ones_like(odds[:, :1]), odds], 1)
+    return every / every.sum(1, keepdim=True)
+
+
+def trust_in(beliefs: Tensor, labels: Tensor) -> Tensor:
+    """Trust (B, ...) in labels (B, ...), by the belief in each class (B, classes - 1, ...)."""
+    return together(beliefs).gather(1, labels.long().clamp_min(0).unsqueeze(1))[:, 0]
 
 
 class TrustMaps:
@@ -65,6 +85,8 @@ class TrustMaps:
     slope
         kappa of ``trust = sigmoid(kappa * average)``.
     """
+
+    by_class = False
 
     def __init__(self, shapes: Iterable[tuple[int, ...]], decay: float, slope: float) -> None:
         self.decay = decay
@@ -129,6 +151,8 @@ class MeanMaps:
     shapes
         Shape of each image's frame.
     """
+
+    by_class = False
 
     def __init__(self, shapes: Iterable[tuple[int, ...]]) -> None:
         self.stride, shapes = grid_of(shapes, bytes_per_point=8)
