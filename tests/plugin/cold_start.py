@@ -96,6 +96,8 @@ def _train(viewer: napari.Viewer, labels: np.ndarray) -> dict[str, float]:
         if step % 4 == 0:
             viewer.dims.set_current_step(0, step)
         _wait(0.5)
+    _wait(90, lambda: "weights: stack" in viewer.layers)  # with the first colour bar
+    _wait(3)
     figures = gaps.figures() | {"first": first}
     dock.stop()
     _wait(20, lambda: session.job is None or session.job.is_over)

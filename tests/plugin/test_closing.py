@@ -58,7 +58,7 @@ def look():
     job = session.job
     if job is None:
         begin()
-    elif "overlay" in figures and job.progress.done > 5:
+    elif "overlay" in figures and job.progress.phase == "training" and job.progress.done > 5:
         close(job)
     elif side and (Path(run) / "log.csv").exists() and not timing:
         timing.append(QTimer.singleShot(2000, lambda: close(job)))  # amid the first step
