@@ -67,7 +67,7 @@ class Learner:
         )
         self.steps = config.epochs * self.epoch_steps
         self.step = 0
-        with memory_advice(self._advice):
+        with memory_advice(self.advice):
             self.network: nn.Module = build_network(card.spec, config.seed).to(device)
             self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         augment = config.augmentation == "strong"
@@ -114,7 +114,7 @@ class Learner:
         self.optimizer.zero_grad(set_to_none=True)
         devices = [self.device] if self.device.type == "cuda" else []
         with (
-            memory_advice(self._advice),
+            memory_advice(self.advice),
             torch.random.fork_rng(devices=devices),
             all_or_nothing(self.network, self.method) as keep,
         ):
@@ -136,7 +136,7 @@ class Learner:
         """Let the method correct the noisy masks again where that is due; `check` may raise."""
         method = self.method
         if isinstance(method, Trust) and method.is_due(self.step):
-            with memory_advice(self._advice):
+            with memory_advice(self.advice):
                 method.go_on(self.step, lambda i: chances_of(self.model, self.noisy, i), check)
 
     def check_tangent(self) -> str:
@@ -146,7 +146,7 @@ class Learner:
         if self.config.precision != "float32":
             self._use_forward_mode()
             return "half precision: evidence is measured in forward mode"
-        with memory_advice(self._advice):
+        with memory_advice(self.advice):
             noisy = self._streams[NOISY_STREAM].draw(0)
             clean = self._streams[CLEAN_STREAM].draw(0)
             agree, error = tangents_agree(self.network, noisy, clean)
@@ -178,8 +178,8 @@ class Learner:
         return {
             "step": self.step,
             "tangent": self.method.config.tangent,
-            "network": _on_cpu(self.network.state_dict()),
-            "average": _on_cpu(self.average.state_dict()),
+            "network": on_cpu(self.network.state_dict()),
+            "average": on_cpu(self.average.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "maps": self.method.maps.state(),
             "method": self.method.state(),
@@ -216,7 +216,8 @@ class Learner:
         return [*self.network.parameters(), *self.method.parameters()]
 
     @property
-    def _advice(self) -> str:
+    def advice(self) -> str:
+        """What to do when memory runs out."""
         config = self.config
         side = "crop" if self.card.sampling == "crop" else "size"
         return (
@@ -281,5 +282,6 @@ class Learner:
             kept.copy_(now)
 
 
-def _on_cpu(state: dict[str, Any]) -> dict[str, Any]:
+def on_cpu(state: dict[str, Any]) -> dict[str, Any]:
+    """Copy a state dictionary to the processor's memory."""
     return {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}

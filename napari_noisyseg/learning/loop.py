@@ -6,17 +6,15 @@ from the rows in the checkpoint, so that both always agree.
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from napari_noisyseg.annotation.dataset import DataSet
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.tables import MeasureTable
-from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.learning.correcting import Trust
 from napari_noisyseg.learning.events import (
@@ -36,14 +34,14 @@ from napari_noisyseg.learning.interruption import Interrupted, Interruption
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.maps import ImageMaps
 from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow, checked_rows
-from napari_noisyseg.learning.teaching import teach
+from napari_noisyseg.learning.sampling import card_of, with_sampling
+from napari_noisyseg.learning.teaching import Teaching
 from napari_noisyseg.learning.validation import clean_dice, measure_example, split_validation
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.devices import choose_device, describe_device
-from napari_noisyseg.model.preparation import choose_sampling, largest_crop
 from napari_noisyseg.model.runs import RunFolder
 from napari_noisyseg.model.settings import settings_toml
-from napari_noisyseg.model.trained import ModelCard, TrainedModel
+from napari_noisyseg.model.trained import TrainedModel
 
 FREE_TO_CHANGE = {"device", "memory", "checkpoint_minutes", "data"}
 """Settings that a resumed run may have changed: they do not change what is computed."""
@@ -77,7 +75,7 @@ class Loop:
     ) -> None:
         self.dataset = dataset
         self.folder = folder
-        self.config = _with_sampling(config, dataset)
+        self.config = with_sampling(config, dataset)
         self.device = choose_device(config.device)
         self.held_out = list(held_out)
         trained = [example for example in dataset.clean if example not in self.held_out]
@@ -86,7 +84,7 @@ class Loop:
                 dataset.clean, dataset, config.validation_share, config.validation_from, config.seed
             )
         self.trained_clean = trained
-        card = _card(self.config, dataset, [*trained, *dataset.noisy])
+        card = card_of(self.config, dataset, [*trained, *dataset.noisy])
         self.card = card
         budget = self.config.memory << 20
         self.noisy = Frames(dataset.noisy, dataset, card.preparation, budget)
@@ -102,6 +100,12 @@ class Loop:
         self.best_epoch = 0
         self.best_model: TrainedModel | None = None
         self.teacher: TrainedModel | None = None
+        method = self.learner.method
+        self.teaching = (
+            Teaching(self.learner, method.posterior.look, self.interruption.watch)
+            if isinstance(method, Trust)
+            else None
+        )
 
     @property
     def model(self) -> TrainedModel:
@@ -122,9 +126,11 @@ class Loop:
             if agreement := learner.check_tangent():
                 yield Notice(agreement)
             yield from self._save()
+        if self.teaching is not None:
+            yield from self._teach(self.teaching)
+            yield from self._save()
+            yield MapsReady(0, self.maps)
         saved_step, saved_at = learner.step, time.monotonic()
-        if isinstance(learner.method, Trust) and not learner.step:
-            yield from self._teach(learner.method)
         try:
             learner.correct(self.interruption.check)
             while len(self.rows) < self.config.epochs:
@@ -154,18 +160,30 @@ class Loop:
             raise
         yield from self._finish()
 
-    def _teach(self, method: Trust) -> Generator[Event, None, None]:
+    def _teach(self, teaching: Teaching) -> Generator[Event, None, None]:
         """Train the teachers, and correct the noisy masks by them."""
-        teaching = teach(self.learner, method, self.interruption.watch)
+        assert isinstance(self.learner.method, Trust)
+        running, saved_at, is_saved = teaching.run(), time.monotonic(), True
         try:
             while True:
-                event, self.teacher = next(teaching)
+                try:
+                    event, self.teacher = next(running)
+                except StopIteration as taught:
+                    self.learner.method.begin(taught.value, self.interruption.check)
+                    break
+                is_saved = time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes
+                if is_saved:
+                    yield from self._save()
+                    saved_at = time.monotonic()
                 yield event
-        except StopIteration as taught:
-            method.begin(taught.value, self.interruption.check)
+        except (GeneratorExit, Interrupted):
+            if not is_saved and teaching.is_finite():
+                for _ in self._save():
+                    pass
+            raise
         finally:
             self.teacher = None
-        yield MapsReady(0, self.maps)
+        self.teaching = None
 
     def _end_epoch(self, epoch: int) -> EpochDone:
         learner = self.learner
@@ -197,6 +215,7 @@ class Loop:
                 "row": self.row.state(),
                 "best": self.best,
                 "best_epoch": self.best_epoch,
+                "teaching": None if self.teaching is None else self.teaching.state(),
                 **self.learner.state(),
             }
         )
@@ -232,10 +251,16 @@ class Loop:
             self.best_epoch = int(saved["best_epoch"])
             if (self.best is None) != (not self.rows) or not 0 <= self.best_epoch <= len(self.rows):
                 raise ValueError("a best epoch that was not")
+            if isinstance(self.learner.method, Trust) and self.learner.method.corrections:
+                self.teaching = None
+            elif self.teaching is not None and step:
+                raise ValueError("steps on masks that were never corrected")
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"'{shown(where)}' is damaged: its log does not fit; start a new run"
+                f"'{shown(where)}' is damaged: its log or its masks do not fit; start a new run"
             ) from error
+        if self.teaching is not None:
+            self.teaching.restore(saved.get("teaching"), where)
         if self.best is not None:  # to be found out now, not when the training is over
             self.folder.read_best()
         if not os.path.lexists(self.folder.config_path):
@@ -311,104 +336,6 @@ class Loop:
             where = str(self.folder.best_path)
             return TrainedModel.from_content(self.folder.read_best(), where, self.device)
         return self.best_model or self.learner.model
-
-
-def run_training(
-    config: TrainingConfig,
-    dataset: DataSet,
-    out: Path | None,
-    resume: bool,
-    stop_asked: Callable[[], bool] | None = None,
-) -> Generator[Event, None, None]:
-    """Train on a data set; with `out`, in a run folder that is locked meanwhile.
-
-    Raises
-    ------
-    UserError
-        If the folder is taken, or does not hold what it should to be resumed.
-    StoppedError
-        If the loss is no longer finite, memory runs out or the folder cannot be written.
-    """
-    if out is None:
-        yield from Loop(config, dataset, None, stop_asked=stop_asked).events(None)
-        return
-    going_on = resume and _began(out)
-    if going_on:
-        folder = RunFolder.open(out)
-        loop = None
-    else:
-        # Everything that can be refused is, before there is a folder.
-        loop = Loop(config, dataset, None, stop_asked=stop_asked)
-        folder = RunFolder.create(out, needed_bytes=_needed_bytes(loop))
-    with folder.lock():
-        saved = folder.read_checkpoint() if going_on else None
-        if saved is None and os.path.lexists(folder.best_path):
-            raise UserError(
-                f"'{shown(out)}' holds a trained model but its checkpoint.pt is gone: put it back, or "
-                f"start a new run with another --out"
-            )
-        if loop is None:
-            loop = Loop(config, dataset, folder, stop_asked=stop_asked)
-        loop.folder = folder
-        if saved is None:
-            try:
-                folder.write_config(settings_toml(loop.config))
-                folder.write_environment()
-            except StoppedError as error:
-                raise UserError(str(error)) from error
-        yield from loop.events(saved)
-
-
-def check_place(config: TrainingConfig, out: Path | None, resume: bool) -> None:
-    """Raise `UserError` for a missing device or a taken folder, before the images are read."""
-    choose_device(config.device)
-    if out is not None and not (resume and _began(out)):
-        RunFolder.try_out(out)
-
-
-def _began(out: Path) -> bool:
-    """Whether a run in this folder got as far as its settings."""
-    return any(os.path.exists(out / name) for name in ("config.toml", "checkpoint.pt"))
-
-
-def _needed_bytes(loop: Loop) -> int:
-    """Space for two checkpoints, two models, the maps and a megabyte of small files, in bytes."""
-    parameters = sum(p.numel() for p in loop.learner.network.parameters())
-    frames = sum(math.prod(loop.noisy.shape(i)) for i in range(len(loop.noisy)))
-    native = sum(math.prod(loop.dataset.facts[e].shape) for e in loop.dataset.noisy)
-    return 2 * (4 * 4 * parameters + 8 * frames) + 2 * 4 * parameters + 4 * native + 2**20
-
-
-def _with_sampling(config: TrainingConfig, dataset: DataSet) -> TrainingConfig:
-    """Settle whether to resize or to crop."""
-    if config.sampling != "auto":
-        return config
-    sides = sorted(max(facts.shape[1:]) for facts in dataset.facts.values())
-    choice = choose_sampling(dataset.object_sizes, sides[len(sides) // 2], config.size)
-    crop = config.crop
-    if choice == "crop":
-        first = 0 if config.dimensions == 3 else 1
-        longest = max(max(facts.shape[first:]) for facts in dataset.facts.values())
-        crop = min(crop, largest_crop(longest))
-    return config.model_copy(update={"sampling": choice, "crop": crop})
-
-
-def _card(config: TrainingConfig, dataset: DataSet, trained_on: Sequence[Example]) -> ModelCard:
-    mean, deviation = dataset.statistics(trained_on)
-    cropped = config.sampling == "crop"
-    return ModelCard(
-        network=config.network,
-        width=config.width,
-        channels=dataset.channels,
-        logits=1 if dataset.classes == 2 else dataset.classes,
-        dimensions=config.dimensions,
-        mean=mean,
-        deviation=deviation,
-        sampling="crop" if cropped else "resize",
-        side=config.crop if cropped else config.size,
-        values=list(dataset.kinds.values),
-        binary=dataset.kinds.binary,
-    )
 
 
 def _frozen(model: TrainedModel) -> TrainedModel:

@@ -54,7 +54,10 @@ class Outline:
 
 
 def outline_of(mask: Mask) -> Outline:
-    """Describe how every pixel lies to a mask's outline; all are far outside where it is empty."""
+    """Describe how every pixel lies to a mask's outline.
+
+    All are far outside where the mask is empty, and far inside where it covers everything.
+    """
     objects, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
     areas = np.bincount(objects.ravel(), minlength=count + 1)
     areas[0] = 0
@@ -66,7 +69,9 @@ def outline_of(mask: Mask) -> Outline:
         nothing = np.zeros(mask.shape, np.float32)
         return Outline(nothing - 9, _scaled(nothing - 9, nothing + 9, nothing, nothing))
     outside, places = ndimage.distance_transform_edt(~mask, return_indices=True)
-    inside = ndimage.distance_transform_edt(mask)
+    # Without a background, scipy would measure the distance to a corner of the image.
+    full = np.full(mask.shape, 9.0 * max(mask.shape)) if mask.all() else None
+    inside = ndimage.distance_transform_edt(mask) if full is None else full
     nearest = objects[tuple(places)]
     sides = [[part.stop - part.start for part in box] for box in ndimage.find_objects(objects)]
     sizes = np.concatenate([[1.0], np.sqrt(0.6) * np.mean(sides, 1)])

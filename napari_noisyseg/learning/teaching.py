@@ -7,26 +7,26 @@ where the truth is known, calibrate it and measure it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from napari_noisyseg.annotation.overlap import dice
-from napari_noisyseg.learning.correcting import Trust
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import shown
 from napari_noisyseg.learning.correction import Teachers
 from napari_noisyseg.learning.events import TeacherStep
 from napari_noisyseg.learning.frames import Frames
-from napari_noisyseg.learning.learner import Learner
-from napari_noisyseg.learning.noise_model import (
-    Floats,
-    ambiguous,
-    calibrate,
-    rater_of,
-)
+from napari_noisyseg.learning.learner import Learner, on_cpu
+from napari_noisyseg.learning.noise_model import Floats, Mask, ambiguous, calibrate, rater_of
 from napari_noisyseg.learning.validation import chances_of
-from napari_noisyseg.model.trained import TrainedModel
+from napari_noisyseg.model.devices import memory_advice
+from napari_noisyseg.model.trained import TrainedModel, checked_state
 
 FOLDS = 3
 """Teachers; fewer where there are fewer clean images."""
@@ -75,98 +75,159 @@ def parts_of(clean: Frames, seed: int) -> list[list[int]]:
     return [sorted(i for group in groups[k::folds] for i in group) for k in range(folds)]
 
 
-def teach(
-    learner: Learner,
-    method: Trust,
-    watch: Callable[[nn.Module], None],
-) -> Generator[tuple[TeacherStep, TrainedModel], None, list[Teachers]]:
-    """Train the teachers of a run.
+class Teaching:
+    """Trains the teachers of a run, step by step; can be broken off and gone on with.
 
     Parameters
     ----------
     learner
-        The run's own: its settings, images and network are the teachers'.
-    method
-        The run's method.
+        The run's own: its settings, images and network are the teachers'. It is only read.
+    look
+        Brings a map (channels, *frame) of a noisy image to the grid that it is corrected on.
     watch
         Called with each teacher's networks before it is trained.
-
-    Yields
-    ------
-    tuple
-        After each step, how far they are, and the teacher as it stands.
-
-    Returns
-    -------
-    list of Teachers
-        For each class but the background.
     """
-    parts = parts_of(learner.clean, learner.config.seed)
-    steps = max(1, min(round(TEACHER_SHARE * learner.steps), learner.config.teacher_steps))
-    config = learner.config.model_copy(
-        update={
-            "method": "clean",
-            "epochs": 1,
-            "shortest_epoch": steps,
-            "noisy_batch": len(learner.clean),
-            "clean_batch": max(1, round(TEACHER_BATCH * learner.config.clean_batch)),
+
+    def __init__(
+        self,
+        learner: Learner,
+        look: Callable[[Floats, int], Floats],
+        watch: Callable[[nn.Module], None],
+    ) -> None:
+        self._run = learner
+        self._look = look
+        self._watch = watch
+        self.parts = parts_of(learner.clean, learner.config.seed)
+        self.steps = max(1, min(round(TEACHER_SHARE * learner.steps), learner.config.teacher_steps))
+        self._taught: list[nn.Module] = []
+        self._teacher: Learner | None = None
+
+    def run(self) -> Generator[tuple[TeacherStep, TrainedModel], None, list[Teachers]]:
+        """Train what is left to be trained; then look at all images.
+
+        Yields
+        ------
+        tuple
+            After each step, how far they are, and the teacher as it stands.
+
+        Returns
+        -------
+        list of Teachers
+            For each class but the background.
+        """
+        while len(self._taught) < len(self.parts):
+            teacher = self._teacher = self._teacher or self._new_teacher()
+            while teacher.step < self.steps:
+                teacher.take_step()
+                done = len(self._taught) * self.steps + teacher.step
+                yield TeacherStep(done, len(self.parts) * self.steps), teacher.model
+            if not teacher.is_finite():
+                raise teacher.not_finite()
+            self._taught.append(teacher.average)
+            self._teacher = None
+        lessons = [
+            self._lesson(network, part)
+            for network, part in zip(self._taught, self.parts, strict=True)
+        ]
+        clean = self._run.clean
+        truths = [[clean.get(i)[1].numpy() for i in part] for part in self.parts]
+        return [_measured(lessons, truths, c) for c in range(1, self._run.noisy.classes)]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs: the networks of those that are ready, and the next."""
+        return {
+            "taught": [on_cpu(network.state_dict()) for network in self._taught],
+            "teacher": None if self._teacher is None else self._teacher.state(),
         }
-    )
-    lessons = []
-    for number, part in enumerate(parts):
-        seen = [i for i in range(len(learner.clean)) if i not in set(part)]
-        own = config.model_copy(update={"seed": (config.seed + 7919 * number) % 2**32})
-        teacher = Learner(
-            own, learner.card, learner.noisy, learner.clean.only(seen), learner.device
-        )
-        watch(teacher.network)
-        watch(teacher.average)
-        for step in range(steps):
-            teacher.take_step()
-            done = number * steps + step + 1
-            yield TeacherStep(done, len(parts) * steps), teacher.model
-        if not teacher.is_finite():
-            raise teacher.not_finite()
-        lessons.append(
-            Lesson(
-                [
-                    method.posterior.look(chances_of(teacher.model, learner.noisy, i), i)
-                    for i in range(len(learner.noisy))
-                ],
-                [chances_of(teacher.model, learner.clean, i) for i in part],
+
+    def restore(self, state: Any, where: str) -> None:
+        """Take over a saved state; a `UserError` names the file if it does not fit."""
+        taught = state.get("taught") if isinstance(state, dict) else None
+        if not isinstance(taught, list) or len(taught) > len(self.parts):
+            raise UserError(
+                f"'{shown(where)}' is damaged: it does not hold the teachers of this run; start a "
+                f"new run"
             )
+        for saved in taught:
+            teacher = self._new_teacher()
+            checked = checked_state(saved, self._run.card.spec, where)
+            teacher.average.load_state_dict(checked)
+            self._taught.append(teacher.average)
+        if isinstance(state.get("teacher"), dict) and len(taught) < len(self.parts):
+            self._teacher = self._new_teacher()
+            self._teacher.restore(state["teacher"], where)
+
+    def is_finite(self) -> bool:
+        """Whether the teacher that is being trained is finite."""
+        return self._teacher is None or self._teacher.is_finite()
+
+    def _new_teacher(self) -> Learner:
+        run, number = self._run, len(self._taught)
+        part = set(self.parts[number])
+        config = run.config.model_copy(
+            update={
+                "method": "clean",
+                "seed": (run.config.seed + 7919 * number) % 2**32,
+                "epochs": 1,
+                "shortest_epoch": self.steps,
+                "noisy_batch": len(run.clean),
+                "clean_batch": max(1, round(TEACHER_BATCH * run.config.clean_batch)),
+            }
         )
-    truths = [[learner.clean.get(i)[1].numpy() for i in part] for part in parts]
-    return [_measured(lessons, truths, c) for c in range(1, learner.noisy.dataset.classes)]
+        # Without the noisy images: they would lengthen the schedule, and have maps made of them.
+        nothing = run.noisy.only(())
+        seen = run.clean.only([i for i in range(len(run.clean)) if i not in part])
+        teacher = Learner(config, run.card, nothing, seen, run.device)
+        self._watch(teacher.network)
+        self._watch(teacher.average)
+        return teacher
+
+    def _lesson(self, network: nn.Module, part: Sequence[int]) -> Lesson:
+        run, model = self._run, TrainedModel(self._run.card, network)
+        with memory_advice(run.advice):
+            return Lesson(
+                [self._look(chances_of(model, run.noisy, i), i) for i in range(len(run.noisy))],
+                [chances_of(model, run.clean, i) for i in part],
+            )
 
 
 def _measured(
-    lessons: Sequence[Lesson], truths: Sequence[Sequence[np.ndarray]], label: int
+    lessons: Sequence[Lesson], truths: Sequence[Sequence[NDArray[np.int16]]], label: int
 ) -> Teachers:
     """Calibrate and measure the teachers of one class on what they have not seen."""
-    unseen, masks = [], []
-    for lesson, truth in zip(lessons, truths, strict=True):
-        for chance, labels in zip(lesson.unseen, truth, strict=True):
-            known = labels >= 0
-            unseen.append(np.where(known, chance[label - 1], 0.5).astype(np.float32))
-            masks.append((labels == label, known))
+    unseen, truth, known = [], [], []
+    for lesson, labelled in zip(lessons, truths, strict=True):
+        for chance, labels in zip(lesson.unseen, labelled, strict=True):
+            known.append(labels >= 0)
+            truth.append(labels == label)
+            unseen.append(np.where(known[-1], chance[label - 1], 0).astype(np.float32))
     calibration = calibrate(
-        [p[known] for p, (_, known) in zip(unseen, masks, strict=True)],
-        [mask[known] for mask, known in masks],
+        [p[k] for p, k in zip(unseen, known, strict=True)],
+        [mask[k] for mask, k in zip(truth, known, strict=True)],
     )
     chances = [[calibration(noisy[label - 1]) for noisy in lesson.noisy] for lesson in lessons]
-    judged = [calibration(p) for p in unseen]
-    truth = [mask for mask, _ in masks]
     if not any(mask.any() for mask in truth):
-        # Nothing measured: take the teacher at its word.
-        judged = truth_of_itself = [p for each in chances for p in each]
-        return Teachers(
-            chances,
-            rater_of(judged, truth_of_itself, ambiguous),
-            rater_of(judged, truth_of_itself),
-            float("nan"),
-        )
-    scores = [dice(p > 0.5, mask, ~known) for p, (mask, known) in zip(unseen, masks, strict=True)]
+        # Nothing measured: take the teachers at their word.
+        own = [p for each in chances for p in each]
+        return Teachers(chances, rater_of(own, own, ambiguous), rater_of(own, own), math.nan)
+    judged = [calibration(p) for p in unseen]
+    band = [ambiguous(p) & k for p, k in zip(judged, known, strict=True)]
+    scores = [
+        dice(p > 0.5, mask, ~k) for p, mask, k in zip(unseen, truth, known, strict=True) if k.any()
+    ]
     return Teachers(
-        chances, rater_of(judged, truth, ambiguous), rater_of(judged, truth), float(np.mean(scores))
+        chances,
+        rater_of(*_pixels(judged, truth, band)),
+        rater_of(*_pixels(judged, truth, known)),
+        float(np.mean(scores)),
+    )
+
+
+def _pixels(
+    chances: Sequence[Floats], truth: Sequence[Mask], where: Sequence[Mask]
+) -> tuple[list[Floats], list[Mask]]:
+    """Give the pixels that count, image by image."""
+    return (
+        [p[w] for p, w in zip(chances, where, strict=True)],
+        [t[w] for t, w in zip(truth, where, strict=True)],
     )

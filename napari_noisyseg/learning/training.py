@@ -14,8 +14,8 @@ from napari_noisyseg.annotation.folders import open_folders
 from napari_noisyseg.annotation.output_places import refuse_inside
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.learning.beginning import check_place, run_training
 from napari_noisyseg.learning.events import DataRead, Event, Finished, Notice
-from napari_noisyseg.learning.loop import check_place, run_training
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.settings import make_config
 from napari_noisyseg.model.trained import TrainedModel

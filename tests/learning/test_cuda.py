@@ -39,7 +39,7 @@ def test_pixel_weights_are_those_of_the_processor():
     assert torch.allclose(found.cpu(), expected, rtol=1e-8, atol=1e-14)
 
 
-@pytest.mark.parametrize("method", ["trust", "paper", "image", "joint"])
+@pytest.mark.parametrize("method", ["trust", "evidence", "paper", "image", "joint"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_training_runs_and_gives_the_memory_back(method, precision):
     gc.collect()

@@ -125,14 +125,30 @@ class Plain(nn.Module):
         return self.body(images)
 
 
+class NoisyFake:
+    """Two noisy images, as a method knows them."""
+
+    classes = 2
+    patch = (48, 48)
+
+    def __len__(self) -> int:
+        return 2
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        return (48, 48)
+
+    def get(self, index: int) -> tuple[Tensor, Tensor]:
+        return torch.zeros(1, 48, 48), torch.zeros(48, 48, dtype=torch.int16)
+
+
 def test_dropout_draws_the_same_mask_for_the_difference_and_for_the_training_forward() -> None:
     torch.manual_seed(0)
     noisy, clean = sample_batches(0, 2)
     network = Plain(0.5)
     method = make_method(
-        TrainingConfig(),
+        TrainingConfig(method="evidence"),
         network,
-        [(48, 48)] * 2,
+        NoisyFake(),
         1,
         lambda: torch.autocast("cpu", enabled=False),
         network,
@@ -191,6 +207,7 @@ def arrays(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 QUICK = {
+    "method": "evidence",
     "epochs": 1,
     "shortest_epoch": 1,
     "noisy_batch": 2,
@@ -211,7 +228,7 @@ def test_a_run_says_that_both_agree_and_uses_the_difference() -> None:
     said = [text for text in notices() if "forward mode" in text]
     assert len(said) == 1
     assert "agree to" in said[0]
-    assert said[0].endswith("trust uses the difference")
+    assert said[0].endswith("evidence uses the difference")
 
 
 def test_a_run_whose_network_disagrees_says_so_and_uses_forward_mode(
@@ -226,14 +243,14 @@ def test_a_run_whose_network_disagrees_says_so_and_uses_forward_mode(
     said = [text for text in notices(shortest_epoch=3) if "forward mode" in text]
     assert len(said) == 1
     assert "differ by" in said[0]
-    assert said[0].endswith("trust uses forward mode")
+    assert said[0].endswith("evidence uses forward mode")
     assert len(shifted) == 2  # those of the comparison: no step took a difference
 
 
 def test_half_precision_uses_forward_mode_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         said = [text for text in notices(precision="bfloat16") if "forward mode" in text]
-    assert said == ["half precision: trust is measured in forward mode"]
+    assert said == ["half precision: evidence is measured in forward mode"]
     assert not caplog.records
 
 

@@ -22,6 +22,24 @@ SHAPE = (8, 8)
 Gradient = dict[str, Tensor]
 
 
+class NoisyFake:
+    """Three noisy images, as a method knows them."""
+
+    patch = SHAPE
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def __len__(self) -> int:
+        return 3
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        return SHAPE
+
+    def get(self, index: int) -> tuple[Tensor, Tensor]:
+        return torch.zeros(1, *SHAPE), torch.zeros(SHAPE, dtype=torch.int16)
+
+
 def network_of(logits: int = 1) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
@@ -41,7 +59,7 @@ def batch_of(seed: int, count: int, classes: int = 2) -> Batch:
 
 def method_of(name: str, network: nn.Module, *, steps: int = 10, **settings: Any) -> Method:
     config = TrainingConfig(method=name, **settings)  # type: ignore[arg-type]
-    return make_method(config, network, [SHAPE] * 3, steps, nullcontext, network)
+    return make_method(config, network, NoisyFake(2), steps, nullcontext, network)
 
 
 def losses(network: nn.Module, batch: Batch, parameters: Gradient | None = None) -> Tensor:
@@ -198,11 +216,11 @@ def trust_by_hand(network: nn.Module, noisy: Batch, clean: Batch, slope: float) 
 
 @pytest.mark.parametrize("tangent", ["difference", "forward-mode"])
 @pytest.mark.parametrize("strength", [0.0, 1.0, 2.0])
-def test_trust_weighs_pixels_by_their_trust_with_mean_one_and_adds_the_clean_loss(
+def test_evidence_weighs_pixels_by_their_trust_with_mean_one_and_adds_the_clean_loss(
     strength: float, tangent: str
 ) -> None:
     network = network_of()
-    method = method_of("trust", network, clean_strength=strength, tangent=tangent, trust_slope=3)
+    method = method_of("evidence", network, clean_strength=strength, tangent=tangent, trust_slope=3)
     trust = trust_by_hand(network, NOISY, CLEAN, 3)
     annotated = NOISY.labels >= 0
     weights = trust / trust[annotated].mean()
@@ -220,13 +238,13 @@ def test_trust_weighs_pixels_by_their_trust_with_mean_one_and_adds_the_clean_los
 
 def test_a_trust_slope_of_zero_is_plain_and_clean_together() -> None:
     network = network_of()
-    step(method_of("trust", network, trust_slope=0), NOISY, CLEAN)
+    step(method_of("evidence", network, trust_slope=0), NOISY, CLEAN)
     expected = gradient_of(network, mean_of(network, NOISY) + mean_of(network, CLEAN))
     assert_gradient(network, expected)
 
 
 def test_evidence_is_refreshed_at_every_kth_step_only() -> None:
-    method = method_of("trust", network_of(), evidence_every=3)
+    method = method_of("evidence", network_of(), evidence_every=3)
     visits = []
     for number in range(7):
         step(method, NOISY, CLEAN, number)
@@ -235,7 +253,7 @@ def test_evidence_is_refreshed_at_every_kth_step_only() -> None:
 
 
 @pytest.mark.parametrize("tangent", ["difference", "forward-mode"])
-@pytest.mark.parametrize("name", ["paper", "image", "trust"])
+@pytest.mark.parametrize("name", ["paper", "image", "evidence"])
 def test_running_statistics_see_each_batch_once(name: str, tangent: str) -> None:
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1))
     network = network.double()
@@ -264,7 +282,7 @@ def test_methods_that_believe_every_pixel_show_it_in_their_maps(name: str) -> No
         assert torch.equal(method.maps.whole(item), (NOISY.labels[item] >= 0).float())
 
 
-@pytest.mark.parametrize("name", ["paper", "image", "trust"])
+@pytest.mark.parametrize("name", ["paper", "image", "evidence"])
 def test_maps_of_the_weighing_methods_tell_pixels_apart(name: str) -> None:
     assert learns_weights(name)  # type: ignore[arg-type]
     method = method_of(name, network_of())

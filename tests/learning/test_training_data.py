@@ -98,7 +98,7 @@ def test_crops_of_volumes_train_at_native_resolution() -> None:
     assert training.model.probabilities(volumes[1].read_image()).shape == (12, 1, 38, 36)
 
 
-@pytest.mark.parametrize("method", ["trust", "paper", "image", "joint"])
+@pytest.mark.parametrize("method", ["trust", "evidence", "paper", "image", "joint"])
 def test_several_classes_train_and_come_back_with_their_own_values(method: str) -> None:
     values = (0, 5, 9)
     examples = [

@@ -22,6 +22,7 @@ from napari_noisyseg.learning.events import (
     Notice,
     Started,
     StepDone,
+    TeacherStep,
 )
 from napari_noisyseg.learning.rows import LOG_COLUMNS
 from napari_noisyseg.model.configuration import METHODS, TrainingConfig
@@ -67,6 +68,10 @@ def test_events_come_in_the_order_of_the_work() -> None:
     assert [event.done for event in reading] == list(range(9))
     assert {event.total for event in reading} == {8}
     assert kinds[: len(reading)] == [DataRead] * len(reading)
+    teachers = [event for event in events if isinstance(event, TeacherStep)]
+    assert [(event.done, event.total) for event in teachers] == [(n, 6) for n in range(1, 7)]
+    assert kinds.index(Started) < kinds.index(TeacherStep)
+    assert kinds.index(StepDone) > len(kinds) - kinds[::-1].index(TeacherStep)
     body = [kind for kind in kinds[len(reading) :] if kind is not Notice]
     assert body[0] is Started
     assert body[-1] is Finished
@@ -84,7 +89,8 @@ def test_events_come_in_the_order_of_the_work() -> None:
         before = [event for event in events[:done] if isinstance(event, StepDone)]
         assert 3 * epoch - 1 <= len(before) <= 3 * epoch
         assert MapsReady in kinds[done:]
-    assert sum(kind is MapsReady for kind in kinds) == 2
+    maps = [event.epoch for event in events if isinstance(event, MapsReady)]
+    assert maps == [0, 1, 2]  # those of the teachers, then of each epoch
     assert not {Checkpointed, MapWritten} & set(kinds)  # nothing is written without a folder
 
 
@@ -154,7 +160,7 @@ def test_maps_have_the_images_own_size_and_change_while_training() -> None:
     ready = [event for event in training if isinstance(event, MapsReady)]
     maps = training.result.maps
     assert maps is not None
-    assert len(ready) == 2
+    assert [event.epoch for event in ready] == [0, 1, 2]
     assert maps.names == tuple((name, "") for name, _ in maps.names)
     assert len(maps.names) == 5
     whole = maps.read(3)
@@ -165,8 +171,10 @@ def test_maps_have_the_images_own_size_and_change_while_training() -> None:
 
 
 def test_maps_can_be_read_at_every_epoch() -> None:
-    seen = [event.maps.read(0).copy() for event in start() if isinstance(event, MapsReady)]
-    assert not np.array_equal(seen[0], seen[1])
+    for method in ("trust", "evidence"):
+        events = start(method=method, correct_every=1)
+        seen = [event.maps.read(0).copy() for event in events if isinstance(event, MapsReady)]
+        assert not np.array_equal(seen[-2], seen[-1])
 
 
 def test_maps_and_model_can_be_read_between_any_two_events() -> None:

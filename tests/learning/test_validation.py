@@ -91,7 +91,7 @@ def run(clean: list[Example], **settings: Any) -> tuple[Training, list[dict[str,
     return training, rows, next(event for event in events if isinstance(event, Started))
 
 
-@pytest.mark.parametrize("method", ["trust", "paper", "clean"])
+@pytest.mark.parametrize("method", ["trust", "evidence", "paper", "clean"])
 def test_held_out_images_never_train_their_labels_change_nothing_but_the_score(
     method: str,
 ) -> None:

@@ -23,6 +23,24 @@ from napari_noisyseg.model.configuration import TrainingConfig
 SHAPE = (8, 8)
 
 
+class NoisyFake:
+    """Three noisy images, as a method knows them."""
+
+    patch = SHAPE
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def __len__(self) -> int:
+        return 3
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        return SHAPE
+
+    def get(self, index: int) -> tuple[Tensor, Tensor]:
+        return torch.zeros(1, *SHAPE), torch.zeros(SHAPE, dtype=torch.int16)
+
+
 def network_of(logits: int = 1) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
@@ -42,7 +60,7 @@ def method_of(
     name: str, network: nn.Module, average: nn.Module | None = None, **more: Any
 ) -> Method:
     config = TrainingConfig(method=name, **more)  # type: ignore[arg-type]
-    return make_method(config, network, [SHAPE] * 3, 10, nullcontext, average or network)
+    return make_method(config, network, NoisyFake(2), 10, nullcontext, average or network)
 
 
 def step(method: Method, noisy: Batch, clean: Batch, number: int = 0) -> StepReport:

@@ -1,0 +1,44 @@
+"""What the images of a run settle: whether it resizes or crops, and the network's description."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_noisyseg.annotation.dataset import DataSet
+from napari_noisyseg.annotation.examples import Example
+from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.model.preparation import choose_sampling, largest_crop
+from napari_noisyseg.model.trained import ModelCard
+
+
+def with_sampling(config: TrainingConfig, dataset: DataSet) -> TrainingConfig:
+    """Settle whether a run resizes its images or cuts crops, and how large these are."""
+    if config.sampling != "auto":
+        return config
+    sides = sorted(max(facts.shape[1:]) for facts in dataset.facts.values())
+    choice = choose_sampling(dataset.object_sizes, sides[len(sides) // 2], config.size)
+    crop = config.crop
+    if choice == "crop":
+        first = 0 if config.dimensions == 3 else 1
+        longest = max(max(facts.shape[first:]) for facts in dataset.facts.values())
+        crop = min(crop, largest_crop(longest))
+    return config.model_copy(update={"sampling": choice, "crop": crop})
+
+
+def card_of(config: TrainingConfig, dataset: DataSet, trained_on: Sequence[Example]) -> ModelCard:
+    """Describe the network of a run, and how its images are prepared."""
+    mean, deviation = dataset.statistics(trained_on)
+    cropped = config.sampling == "crop"
+    return ModelCard(
+        network=config.network,
+        width=config.width,
+        channels=dataset.channels,
+        logits=1 if dataset.classes == 2 else dataset.classes,
+        dimensions=config.dimensions,
+        mean=mean,
+        deviation=deviation,
+        sampling="crop" if cropped else "resize",
+        side=config.crop if cropped else config.size,
+        values=list(dataset.kinds.values),
+        binary=dataset.kinds.binary,
+    )
