@@ -25,10 +25,9 @@ from napari_noisyseg.model.runs import RunFolder
 from napari_noisyseg.model.settings import make_config, read_settings
 from napari_noisyseg.model.trained import TrainedModel
 
-# Methods whose maps are no probabilities: which weight means doubt depends on the data.
-_RELATIVE = ("paper", "image")
-# Methods that believe every label; their maps say nothing.
-_BLIND = ("plain", "clean", "finetune", "joint", "tloss", "gce", "meanteacher")
+# Methods whose maps are probabilities that labels are right. Those of `paper` and `image` are relative:
+# which weight means doubt depends on the data; the others believe every label.
+_TRUSTING = ("trust", "evidence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +108,7 @@ class RunReview:
     @property
     def learns_trust(self) -> bool:
         """Whether the run's maps are probabilities that labels are right."""
-        return self.config.method not in (*_RELATIVE, *_BLIND)
+        return self.config.method in _TRUSTING
 
     def has_trust(self, example: Example) -> bool:
         """Whether the run has learned trust in this annotation."""
