@@ -123,6 +123,7 @@ def test_from_the_sample_to_a_model_and_back(
 
     # Pause holds; going on goes on; stop ends and keeps a run.
     job = session.job
+    qtbot.waitUntil(lambda: job.progress.phase == "training", timeout=60_000)
     click(qtbot, training.form.pause)
     qtbot.waitUntil(lambda: job.state is JobState.PAUSED, timeout=20_000)
     held = job.progress.done
