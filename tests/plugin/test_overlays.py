@@ -9,7 +9,6 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.plugin.layers.marks import METADATA_KEY
 from napari_noisyseg.plugin.session import Session
 from napari_noisyseg.plugin.training import overlay_set
 from napari_noisyseg.plugin.training.overlays import Overlays
@@ -329,21 +328,6 @@ def test_the_training_hears_when_all_is_drawn(viewer, overlays, qtbot):
     assert drawn == [4]
     show(qtbot, overlays, weights(1, 0.5))
     assert drawn == [4, 4]
-
-
-def test_nothing_is_shown_on_the_padding_of_a_picture(viewer, overlays, qtbot):
-    image = viewer.layers["chest"]
-    sizes = [[SIDE, SIDE], [SIDE - 3, SIDE - 5], [SIDE, SIDE], [SIDE, SIDE]]
-    image.metadata = {METADATA_KEY: {"sizes": sizes}}
-    overlays.wanted["prediction"] = True
-    begin(overlays, viewer)
-    show(qtbot, overlays, weights(1), chances(1, 0.9), chances(2, 0.9))
-    for kind in ("weights", "probability"):
-        page = np.isfinite(viewer.layers[f"{kind}: chest"].data[1])
-        assert page[: SIDE - 3, : SIDE - 5].all()
-        assert page.sum() == (SIDE - 3) * (SIDE - 5)
-    assert np.isfinite(viewer.layers["probability: chest"].data[2]).all()
-    assert viewer.layers["prediction: chest"].data[1].sum() == (SIDE - 3) * (SIDE - 5)
 
 
 def test_many_images_get_overlays_up_to_a_limit(viewer, overlays, qtbot, monkeypatch):
