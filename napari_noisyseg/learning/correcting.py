@@ -197,6 +197,8 @@ class Trust(Method):
                 raise ValueError("no posterior")
             if tuple(one.shape) != grid:
                 raise ValueError("a posterior of another image")
+            if not bool(((one >= 0) & (one <= 1)).all()):
+                raise ValueError("no probabilities")
         return [one.numpy() for one in saved]
 
     def _make_maps(self, shapes: Sequence[tuple[int, ...]]) -> PixelMaps:
