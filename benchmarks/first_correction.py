@@ -1,0 +1,119 @@
+"""What the first correction makes of noisy masks, before any step of the network itself.
+
+Needs the development data (``../shared/data`` or ``$NOISYSEG_DATA``). Trains the teachers of the
+default method and prints, for every noise, the Dice against the true masks of: the noisy masks, one
+teacher, the noise model's expected outline, the posterior, and what is trained on; then how far the
+expected outline is followed, and the corrected area over the true one.
+
+    python benchmarks/first_correction.py chest_xray dermoscopy --seeds 0 1 2 --size 64
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_noisyseg.annotation.dataset import DataSet, survey
+from napari_noisyseg.annotation.overlap import dice
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.learning.correcting import Trust
+from napari_noisyseg.learning.loop import Loop
+from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.model.preparation import as_tensor
+from napari_noisyseg.study.noises import clean_example, noisy_examples, parse_noise
+from napari_noisyseg.study.one_run import Plan
+from napari_noisyseg.study.subjects import find_subjects
+
+DATA = Path(os.environ.get("NOISYSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
+TESTED = {"chest_xray": 74, "dermoscopy": 30}
+NOISES = (
+    "polygon:vertices=3",
+    "polygon:vertices=4,placement=random",
+    "box",
+    "mixed:beta=0.7,share=0.7",
+    "markov",
+)
+
+
+def finished(steps: Any) -> Any:
+    """Run a generator to its end; return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def loop_of(name: str, noise: str, seed: int, size: int, clean: int) -> tuple[Loop, list[Any]]:
+    """Build the run, and the true masks of its noisy images as the network sees them."""
+    folder = DATA / name
+    subjects = tuple(find_subjects(folder / "images", folder / "masks", (), None))
+    config = TrainingConfig(size=size, sampling="resize", epochs=10, shortest_epoch=30, seed=seed)
+    simulated = parse_noise(noise)
+    plan = Plan(subjects, {noise: simulated}, TESTED[name], 0, clean, config)
+    sets = plan.sets(seed)
+    examples = [clean_example(subject, Role.CLEAN) for subject in sets.clean]
+    for subject in sets.noisy:
+        examples += noisy_examples(subject, simulated, "given", seed)
+    dataset: DataSet = finished(survey(examples, None))
+    loop = Loop(config, dataset, None)
+    truth = {s.name: clean_example(s, Role.CLEAN) for s in sets.noisy}
+    masks = []
+    for item in loop.noisy.items:
+        example = truth[item.example.name]
+        assert example.read_label is not None
+        labels = dataset.kinds.indices(example.read_label(), example.label_origin)[0]
+        masks.append(loop.card.preparation.resize_labels(as_tensor(labels)).numpy() == 1)
+    return loop, masks
+
+
+def mean_dice(found: Sequence[Any], true: Sequence[Any]) -> float:
+    """Mean Dice of masks, or of probabilities above one half."""
+    return float(np.mean([dice(np.asarray(f) > 0.5, t) for f, t in zip(found, true, strict=True)]))
+
+
+def main() -> None:
+    """Print a row for each data set, noise and seed, then the means over seeds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="+", choices=sorted(TESTED))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--clean", type=int, default=10)
+    given = parser.parse_args()
+    header = ("noisy", "teacher", "expected", "posterior", "trained on", "followed", "total")
+    print("data, noise, seed:", ", ".join(header))
+    means: dict[tuple[str, str], list[list[float]]] = {}
+    for name in given.data:
+        for seed in given.seeds:
+            teachers = None
+            for noise in NOISES:
+                loop, true = loop_of(name, noise, seed, given.size, given.clean)
+                method = loop.learner.method
+                assert isinstance(method, Trust)
+                if teachers is None:  # they never see a noisy mask
+                    assert loop.teaching is not None
+                    teachers = finished(loop.teaching.run())
+                method.begin(teachers, lambda: None)
+                one = method.corrections[0]
+                row = [
+                    mean_dice(one.masks, true),
+                    float(np.mean([mean_dice(each, true) for each in teachers[0].chances])),
+                    mean_dice(one.expected, true),
+                    mean_dice(one.posterior, true),
+                    mean_dice([target[0].numpy() for target in method.posterior.target], true),
+                    one.followed,
+                    one.total / sum(map(np.count_nonzero, true)),
+                ]
+                means.setdefault((name, noise), []).append(row)
+                print(f"{name}, {noise}, {seed}:", ", ".join(f"{x:.3f}" for x in row), flush=True)
+    for (name, noise), rows in means.items():
+        print(f"{name}, {noise}, mean:", ", ".join(f"{x:.3f}" for x in np.mean(rows, 0)))
+
+
+if __name__ == "__main__":
+    main()
