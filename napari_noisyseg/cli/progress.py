@@ -21,6 +21,7 @@ from napari_noisyseg.learning.events import (
     Notice,
     Started,
     StepDone,
+    TeacherStep,
 )
 from napari_noisyseg.learning.training import Training
 
@@ -54,6 +55,7 @@ class _Lines:
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._taught = False
 
     def tell(self, event: Event) -> None:
         """Print what an event says."""
@@ -72,6 +74,10 @@ class _Lines:
                 console.say("there are no clean images to measure a Dice on")
             elif not event.validated:
                 console.say("no clean image is held out: the Dice is on clean training images")
+        elif isinstance(event, TeacherStep):
+            if not self._taught:
+                console.say("first, teachers learn from the clean annotations alone")
+            self._taught = True
         elif isinstance(event, EpochDone):
             console.say(_epoch_line(event))
         elif isinstance(event, Finished):
@@ -126,6 +132,10 @@ class _Bar(_Lines):
             self._show("measuring", event.done, event.total, "images")
         elif isinstance(event, MapWritten):
             self._show("writing", event.done, event.total, "weight maps")
+        elif isinstance(event, TeacherStep):
+            super().tell(event)
+            self._show("teachers", event.done, event.total, "learn from the clean annotations")
+            self._last = time.monotonic()
         elif isinstance(event, StepDone):
             now = time.monotonic()
             rate = event.images / max(now - self._last, 1e-6)

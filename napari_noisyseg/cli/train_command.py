@@ -62,7 +62,7 @@ def add_parser(commands: Any) -> None:
     choice.add_argument(
         "--method",
         metavar="NAME",
-        help="trust (default), paper, image, plain, clean, finetune or joint; for comparison also "
+        help="trust (default), evidence, paper, image, plain, clean, finetune or joint; to compare also "
         "tloss, gce or meanteacher",
     )
     choice.add_argument(

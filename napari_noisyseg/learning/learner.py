@@ -47,6 +47,8 @@ class Learner:
         The images of both roles that train; one of them may be empty if the method does not use it.
     device
         Where the network computes.
+    advice
+        What to do when memory runs out, if not what the settings suggest.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class Learner:
         noisy: Frames,
         clean: Frames,
         device: torch.device,
+        advice: str = "",
     ) -> None:
+        self.advice = advice or _advice(config, card)
         self.config = config
         self.card = card
         self.device = device
@@ -215,17 +219,6 @@ class Learner:
         """What the optimiser moves: the network's parameters, then the method's own."""
         return [*self.network.parameters(), *self.method.parameters()]
 
-    @property
-    def advice(self) -> str:
-        """What to do when memory runs out."""
-        config = self.config
-        side = "crop" if self.card.sampling == "crop" else "size"
-        return (
-            f"lower noisy_batch and clean_batch (now {config.noisy_batch} and "
-            f"{config.clean_batch}), {side} (now {self.card.side}) or width (now {config.width}) in a "
-            f"new run, or free some memory"
-        )
-
     def _checked_moments(self, saved: Any) -> Any:
         """Refuse moments that are not those of the parameters; torch would take them."""
         parameters = dict(enumerate(self._parameters))
@@ -280,6 +273,15 @@ class Learner:
         )
         for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
             kept.copy_(now)
+
+
+def _advice(config: TrainingConfig, card: ModelCard) -> str:
+    """Say what to do when memory runs out."""
+    side = "crop" if card.sampling == "crop" else "size"
+    return (
+        f"lower noisy_batch and clean_batch (now {config.noisy_batch} and {config.clean_batch}), "
+        f"{side} (now {card.side}) or width (now {config.width}) in a new run, or free some memory"
+    )
 
 
 def on_cpu(state: dict[str, Any]) -> dict[str, Any]:

@@ -26,14 +26,8 @@ from napari_noisyseg.learning.learner import Learner, on_cpu
 from napari_noisyseg.learning.noise_model import Floats, Mask, ambiguous, calibrate, rater_of
 from napari_noisyseg.learning.validation import chances_of
 from napari_noisyseg.model.devices import memory_advice
+from napari_noisyseg.model.effort import FOLDS, teacher_batch, teacher_steps
 from napari_noisyseg.model.trained import TrainedModel, checked_state
-
-FOLDS = 3
-"""Teachers; fewer where there are fewer clean images."""
-TEACHER_BATCH = 0.75
-"""Size of the teachers' batches, as a share of the run's clean batches."""
-TEACHER_SHARE = 1 / 3
-"""Each teacher's steps, as a share of the run's, up to the settings' `teacher_steps`."""
 
 
 @dataclass
@@ -98,7 +92,7 @@ class Teaching:
         self._look = look
         self._watch = watch
         self.parts = parts_of(learner.clean, learner.config.seed)
-        self.steps = max(1, min(round(TEACHER_SHARE * learner.steps), learner.config.teacher_steps))
+        self.steps = teacher_steps(learner.config, learner.steps)
         self._taught: list[nn.Module] = []
         self._teacher: Learner | None = None
 
@@ -171,13 +165,13 @@ class Teaching:
                 "epochs": 1,
                 "shortest_epoch": self.steps,
                 "noisy_batch": len(run.clean),
-                "clean_batch": max(1, round(TEACHER_BATCH * run.config.clean_batch)),
+                "clean_batch": teacher_batch(run.config),
             }
         )
         # Without the noisy images: they would lengthen the schedule, and have maps made of them.
         nothing = run.noisy.only(())
         seen = run.clean.only([i for i in range(len(run.clean)) if i not in part])
-        teacher = Learner(config, run.card, nothing, seen, run.device)
+        teacher = Learner(config, run.card, nothing, seen, run.device, run.advice)
         self._watch(teacher.network)
         self._watch(teacher.average)
         return teacher

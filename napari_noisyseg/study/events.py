@@ -66,7 +66,7 @@ class Progress:
     run
         The run; None where only time has passed.
     step, steps
-        Optimiser steps done, and in all.
+        Optimiser steps done, and in all; those of teachers are among them.
     """
 
     run: Run | None = None

@@ -14,7 +14,7 @@ from napari_noisyseg.annotation.dataset import DataSet, survey
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.simulation.simulate import noisy_dice
-from napari_noisyseg.learning.events import Finished, Started, StepDone
+from napari_noisyseg.learning.events import Finished, Started, StepDone, TeacherStep
 from napari_noisyseg.learning.loop import Loop
 from napari_noisyseg.learning.methods import learns_weights
 from napari_noisyseg.model.configuration import METHODS, MethodName, TrainingConfig
@@ -110,13 +110,16 @@ def run_task(plan: Plan, task: Task) -> Generator[Progress, None, list[Row]]:
     config = _config(plan, run, sets, dataset)
     loop = Loop(config, dataset, None, held_out)
     began = ended = (0.0, 0.0)
-    finished = None
+    finished, taught, steps = None, 0, loop.learner.steps
     for event in loop.events(None):
         if isinstance(event, Started):
             began = ended = (time.perf_counter(), time.process_time())
+        elif isinstance(event, TeacherStep):
+            taught = event.total
+            yield Progress(run, event.done, taught + steps)
         elif isinstance(event, StepDone):
             ended = (time.perf_counter(), time.process_time())
-            yield Progress(run, event.step, event.steps)
+            yield Progress(run, taught + event.step, taught + steps)
         elif isinstance(event, Finished):
             finished = event
     assert finished is not None
@@ -128,7 +131,7 @@ def run_task(plan: Plan, task: Task) -> Generator[Progress, None, list[Row]]:
         "validation": len(sets.validation),
         "clean": len(sets.clean),
         "noisy": len(dataset.noisy),
-        "steps": loop.learner.steps,
+        "steps": steps,
         "seconds": round(ended[0] - began[0], 3),
         "cpu_seconds": round(ended[1] - began[1], 3),
         "device": describe_device(loop.device),
@@ -140,7 +143,7 @@ def run_task(plan: Plan, task: Task) -> Generator[Progress, None, list[Row]]:
             examples = tuple(_noisy(plan, each, sets))
         measures = _on_noisy_images(plan, finished, dataset, examples, config.method)
         rows.append({"noise": each.noise, **row, **measures})
-        yield Progress(run, loop.learner.steps, loop.learner.steps)
+        yield Progress(run, taught + steps, taught + steps)
     return rows
 
 

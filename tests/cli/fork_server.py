@@ -35,7 +35,7 @@ def warm_up() -> None:
     """Train a little in memory: that loads whatever is loaded when it is first needed."""
     pictures = np.random.default_rng(0).random((2, 2, 16, 16))
     noisy, clean = ((group, group > 0.5) for group in pictures)
-    for method in ("trust", "paper"):
+    for method in ("trust", "evidence", "paper"):
         assert napari_noisyseg.train(
             noisy=noisy, clean=clean, method=method, width=4, size=16, shortest_epoch=1, epochs=1
         ).model

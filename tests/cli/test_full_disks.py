@@ -218,7 +218,7 @@ def test_too_little_memory_to_load_the_program_is_said_in_one_line(
     command_line: str, tmp_path: Path, words: list[str]
 ) -> None:
     words = shlex.join([command_line, *words, "--out", str(tmp_path / "run")])
-    code = f"ulimit -v 600000; exec {words}"
+    code = f"ulimit -v 450000; exec {words}"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(["sh", "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 1
@@ -250,7 +250,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_good_state_and_what_to_tr
     assert "the loss is no longer finite at step" in process.sentence
 
 
-@pytest.mark.parametrize("method", ["trust", "paper"])
+@pytest.mark.parametrize("method", ["trust", "evidence", "paper"])
 def test_pixels_of_a_monstrous_value_never_reach_the_model(
     launcher: Any, tmp_path: Path, short: list[str], data: Path, method: str
 ) -> None:

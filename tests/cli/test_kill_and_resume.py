@@ -89,7 +89,9 @@ def test_killed_at_each_write_in_turn_it_ends_like_an_unbroken_run(
 
 
 @pytest.mark.parametrize("validated", [False, True], ids=["no-validation", "validation"])
-@pytest.mark.parametrize("method", ["trust", "paper", "finetune", "tloss", "meanteacher"])
+@pytest.mark.parametrize(
+    "method", ["trust", "evidence", "paper", "finetune", "tloss", "meanteacher"]
+)
 def test_every_method_goes_on_bit_for_bit_with_and_without_validation(
     launcher: Any,
     unbroken: Callable[..., Path],

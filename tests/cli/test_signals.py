@@ -60,6 +60,33 @@ def test_in_mid_epoch_the_step_is_finished_and_saved_and_the_way_back_works(
     assert_same_run(unbroken("train", data, *LONG_EPOCH), run)
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_amid_the_teachers_their_steps_are_saved_and_the_way_back_goes_on_with_them(
+    launcher: Any,
+    unbroken: Callable[..., Path],
+    assert_same_run: Callable[[Path, Path], None],
+    tmp_path: Path,
+    data: Path,
+    name: str,
+) -> None:
+    run = tmp_path / "run"
+    words = ["train", data, *LONG_EPOCH, "--set", "shortest_epoch=30"]
+    process = launcher.start(*words, "--json", "--out", run, folder=tmp_path)
+    process.says(r'"TeacherStep", "done": 1[2-5], "total": 30\b')
+    process.send(getattr(signal, name))
+    assert process.wait() == 128 + getattr(signal, name)
+    assert f"stopped by {name}; everything is saved: " in process.sentence
+    told = [json.loads(line) for line in process.out.read_text().splitlines()]
+    last = max(event["done"] for event in told if event["event"] == "TeacherStep")
+    assert last < 30, "the teachers were through: the machine is too fast for this test"
+    saved = read_checkpoint(run / "checkpoint.pt")
+    teaching = saved["teaching"]
+    assert saved["step"] == 0
+    assert 10 * len(teaching["taught"]) + teaching["teacher"]["step"] == last
+    go_on(launcher, process.sentence, tmp_path)
+    assert_same_run(unbroken(*words), run)
+
+
 def fated(when: str, file: str, time: int, *signals: str) -> dict[str, Any]:
     return {"when": when, "file": file, "time": time, "signals": signals}
 
@@ -67,8 +94,8 @@ def fated(when: str, file: str, time: int, *signals: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "fate",
     [
-        fated("before", "checkpoint.pt", 2, "SIGINT", "SIGINT"),
-        fated("half", "checkpoint.pt", 2, "SIGTERM", "SIGINT", "SIGINT"),
+        fated("before", "checkpoint.pt", 3, "SIGINT", "SIGINT"),
+        fated("half", "checkpoint.pt", 3, "SIGTERM", "SIGINT", "SIGINT"),
     ],
     ids=["twice", "after-SIGTERM"],
 )

@@ -71,6 +71,7 @@ def test_progress_and_times_are_said_for_people():
 
 def test_the_time_of_a_training_is_estimated_once_one_alike_was_measured(tiny_config):
     pace, counts = Pace(), Counts(clean=4, noisy=100)
+    tiny_config = tiny_config.model_copy(update={"method": "evidence"})
     assert pace.seconds(tiny_config, counts) is None
     pace.learn(tiny_config, 0.5)
     assert steps_of(tiny_config, counts) == 2 * 50
@@ -80,3 +81,17 @@ def test_the_time_of_a_training_is_estimated_once_one_alike_was_measured(tiny_co
     assert pace.seconds(tiny_config.model_copy(update={"method": "paper"}), counts) is None
     pace.learn(larger, math.nan)
     assert pace.seconds(larger, counts) == pytest.approx(200)
+
+
+def test_the_time_of_a_training_is_that_of_its_teachers_as_well(tiny_config):
+    pace = Pace()
+    pace.learn(tiny_config, 0.5)
+    batch = (tiny_config.noisy_batch, tiny_config.clean_batch)
+    assert (tiny_config.method, *batch) == ("trust", 2, 2)
+    for clean, teachers in ((10, 3), (2, 2), (1, 1)):
+        # Each 33 steps of half the work: a third of the 100, of 2 of 4 images.
+        expected = 0.5 * (100 + teachers * 33 * 0.5)
+        assert pace.seconds(tiny_config, Counts(clean=clean, noisy=100)) == pytest.approx(expected)
+    few = tiny_config.model_copy(update={"teacher_steps": 10})
+    found = pace.seconds(few, Counts(clean=10, noisy=100))
+    assert found == pytest.approx(0.5 * (100 + 3 * 10 * 0.5))

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.model.effort import FOLDS, teacher_steps, teachers_share
 from napari_noisyseg.plugin.planning.plan_text import Counts
 
 _LIKE = ("method", "network", "dimensions", "sampling", "device", "tangent", "precision")
@@ -36,7 +37,7 @@ class Pace:
         for measured in reversed(self._measured):
             if all(getattr(measured.config, n) == getattr(config, n) for n in _LIKE):
                 step = measured.seconds * _cost(config) / _cost(measured.config)
-                return step * steps_of(config, counts)
+                return step * (steps_of(config, counts) + taught_of(config, counts))
         return None
 
 
@@ -44,6 +45,14 @@ def steps_of(config: TrainingConfig, counts: Counts) -> int:
     """Return the number of steps of a training, as the engine counts them."""
     pictures = counts.noisy if config.method != "clean" else counts.clean
     return config.epochs * max(math.ceil(pictures / config.noisy_batch), config.shortest_epoch)
+
+
+def taught_of(config: TrainingConfig, counts: Counts) -> float:
+    """Return the work of a training's teachers, counted in its own steps."""
+    if config.method != "trust":
+        return 0.0
+    teachers = min(FOLDS, max(counts.clean, 1))
+    return teachers * teacher_steps(config, steps_of(config, counts)) * teachers_share(config)
 
 
 def time_text(seconds: float) -> str:

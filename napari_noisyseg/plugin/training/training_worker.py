@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.model.effort import teachers_share
 from napari_noisyseg.plugin.background.control import LONGEST_WAY, Control, Watch
 from napari_noisyseg.plugin.background.failures import describe_failure, text_of
 from napari_noisyseg.plugin.background.mailbox import Mailbox, Progress
@@ -187,6 +188,8 @@ class _Worker:
             self.paused_for += lasted
             if self.first_step is not None:
                 self.first_step = (self.first_step[0], self.first_step[1] + lasted)
+            if self.taught_since is not None:
+                self.taught_since = (self.taught_since[0] + lasted, self.taught_since[1])
             if not self.control.stop_asked:
                 self.mailbox.set_state("training" if self.live is not None else "reading")
         return self.control.stop_asked
@@ -211,6 +214,7 @@ class _Worker:
             self.live = event.live or _Seen(None, None)
             collector.leave_out()  # the networks' modules are imported by now
             mailbox.set_progress(Progress("training", event.step, event.steps))
+            self.steps = event.steps
             if event.step:
                 self._tell_earlier()
             mailbox.set_state("training")
@@ -244,14 +248,17 @@ class _Worker:
         if now - self.refreshed_at >= wait:
             self._refresh(PREVIEW_SHARE * self.order.watch.interval)
 
-    last_step = 0
+    last_step = steps = 0
 
     def _tell_teacher(self, done: int, total: int) -> None:
         now = time.monotonic()
         first = self.taught_since is None
         began, at = self.taught_since or (now, done)
         self.taught_since = began, at
-        left = (now - began) / (done - at) * (total - done) if done - at >= 3 else None
+        left = None
+        if done - at >= 3:  # and then the training itself
+            rest = total - done + self.steps / teachers_share(self.order.config)
+            left = (now - began) / (done - at) * rest
         self.mailbox.set_progress(Progress("teaching", done, total, left))
         wait = max(self.order.watch.interval, self.refresh_cost / PREVIEW_SHARE)
         if first or now - self.refreshed_at >= wait:

@@ -94,6 +94,15 @@ def test_on_a_terminal_a_bar_shows_the_training_under_way(
     assert "| clean  | 1 " in answer.out
 
 
+def test_the_bar_counts_the_steps_of_teachers_as_well(
+    lab: Any, words: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Console, "wants_bar", True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    answer = lab.cli(*words, "--noise", "none", "--methods", "trust", "--seeds", "1")
+    assert re.search(r"trust on none, seed 0 .*1/[34] steps", answer.out)
+
+
 NOISE = ("--noise", "polygon")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import tifffile
 
 import napari_noisyseg
+from napari_noisyseg.cli.console import Console
 from napari_noisyseg.model.configuration import METHODS
 
 RUN_FILES = [
@@ -196,8 +198,30 @@ def test_json_is_one_object_per_line(lab: Any) -> None:
     assert names[0] == "DataRead"
     assert names[-1] == "Finished"
     assert {"Started", "StepDone", "EpochDone", "Checkpointed", "MapWritten"} <= set(names)
+    teachers = [event for event in events if event["event"] == "TeacherStep"]
+    assert [(event["done"], event["total"]) for event in teachers] == [(1, 2), (2, 2)]
+    assert names.index("TeacherStep") < names.index("StepDone")
+    assert [event["epoch"] for event in events if event["event"] == "MapsReady"] == [0, 1]
     assert events[-1]["metrics"]["test"]["images"] == 1
     assert answer.out.isascii()
+
+
+def test_teachers_are_told_once_and_shown_by_the_bar(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.data()
+    sentence = "first, teachers learn from the clean annotations alone"
+    plain = lab.train("data", "--set", "shortest_epoch=6")
+    assert plain.out.count(sentence) == 1
+    assert sentence not in lab.train("data", "--method", "evidence", out="evidence").out
+    assert sentence not in lab.train("data", "--quiet", out="quiet").out
+    monkeypatch.setattr(Console, "wants_bar", True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # which makes rich take standard output for a terminal
+    bar = lab.train("data", "--set", "shortest_epoch=6", out="bar")
+    assert bar.err == ""
+    assert bar.out.count(sentence) == 1
+    assert re.search(r"teachers .*4/4 learn from the clean annotations", bar.out)
+    assert re.search(r"training .*6/6 loss", bar.out)
 
 
 def test_json_goes_with_quiet(lab: Any) -> None:
