@@ -2,8 +2,9 @@
 
 Rows: ordinary training on the noisy batch (plain); ordinary training on the noisy and the clean batch
 (joint); the published weights by the reference's double backward, written here; the same weights by
-one forward-mode pass (paper); averaged trust in forward mode; averaged trust by the difference that
-shares the training forward (the default).
+one forward-mode pass (paper); averaged evidence in forward mode; averaged evidence by the difference
+that shares the training forward; corrected annotations (trust, the default; its teachers and corrections
+are not in a step).
 
     python benchmarks/step_cost.py                    # BasicUNet 16 and 32 wide, batches 4 and 8
     python benchmarks/step_cost.py --network paper-unet --width 64 --batch 4 --repeats 3
@@ -61,6 +62,28 @@ class DoubleBackward(Method):
         return StepReport()
 
 
+class NoisyImages:
+    """Squares that hold nothing: what a method knows of its images beside the batches."""
+
+    classes = 2
+
+    def __init__(self, side: int, count: int) -> None:
+        self.patch = (side, side)
+        self.count = count
+
+    def __len__(self) -> int:
+        """Give the number of images."""
+        return self.count
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Give the shape of an image."""
+        return self.patch
+
+    def get(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give an image and its labels."""
+        return torch.zeros(1, *self.patch), torch.zeros(self.patch, dtype=torch.int16)
+
+
 class Contender:
     """One row of the table: a method with its own copy of the network and an optimiser."""
 
@@ -68,13 +91,13 @@ class Contender:
         self.name = name
         self.network = copy.deepcopy(network).train()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), LEARNING_RATE)
-        shapes = [(config.size, config.size)] * batch
+        noisy = NoisyImages(config.size, batch)
         if name == "double backward":
             self.method: Method = DoubleBackward(
-                config, self.network, shapes, 1, nullcontext, self.network
+                config, self.network, noisy, 1, nullcontext, self.network
             )
         else:
-            self.method = make_method(config, self.network, shapes, 1, nullcontext, self.network)
+            self.method = make_method(config, self.network, noisy, 1, nullcontext, self.network)
 
     def step(self, noisy: Batch, clean: Batch) -> None:
         """Take one whole step, optimiser included."""
@@ -98,8 +121,9 @@ def measure(spec: NetworkSpec, side: int, count: int, repeats: int, device: str)
             ("joint, noisy + clean", "joint", "difference"),
             ("double backward", "paper", "forward-mode"),
             ("paper, forward mode", "paper", "forward-mode"),
-            ("trust, forward mode", "trust", "forward-mode"),
-            ("trust, difference", "trust", "difference"),
+            ("evidence, forward mode", "evidence", "forward-mode"),
+            ("evidence, difference", "evidence", "difference"),
+            ("trust", "trust", "difference"),
         )
     ]
     del network
