@@ -84,7 +84,7 @@ def test_no_devices_by_other_names(device: str) -> None:
 
 
 def test_there_are_the_ways_of_learning_that_the_documentation_names() -> None:
-    ours = ("trust", "paper", "image", "plain", "clean", "finetune", "joint")
+    ours = ("trust", "evidence", "paper", "image", "plain", "clean", "finetune", "joint")
     assert (*ours, "tloss", "gce", "meanteacher") == METHODS
     assert TrainingConfig().method == "trust"
     for method in METHODS:

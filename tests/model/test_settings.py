@@ -160,7 +160,7 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None
             r"'learning_rate' cannot be -0.1: give a number above 0 up to 10",
         ),
         ({"epoch": 3}, r"'epoch' is unknown \(did you mean 'epochs'\?\)"),
-        ({"method": "trast"}, r"\(did you mean 'trust'\?\): give trust, paper"),
+        ({"method": "trast"}, r"\(did you mean 'trust'\?\): give trust, evidence, paper"),
         ({"data": {"fold": "x"}}, r"'data.fold' is unknown \(did you mean 'folder'\?\)"),
         ({"ignore_value": 1.5}, r"'ignore_value' cannot be 1.5: give a whole number"),
     ],

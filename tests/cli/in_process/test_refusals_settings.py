@@ -115,7 +115,7 @@ def test_a_flag_that_is_not_possible(lab: Any, flag: str, value: str, said: str)
         ("", "--set wants key=value"),
         ("\x1b[31mred=3", "is unknown"),
         ("x" * 5000 + "=1", "is unknown"),
-        ("method=" + "x" * 5000, "trust, paper"),
+        ("method=" + "x" * 5000, "trust, evidence, paper"),
     ],
 )
 def test_a_setting_that_is_not_possible(lab: Any, assignment: str, said: str) -> None:
