@@ -90,7 +90,9 @@ class Loop:
         self.noisy = Frames(dataset.noisy, dataset, card.preparation, budget)
         clean = Frames(trained, dataset, card.preparation, budget)
         held = Frames(self.held_out, dataset, card.preparation, budget)
-        self.judged = held if self.held_out else clean
+        whole = [i for i, one in enumerate(clean.items) if not one.example.settled_part]
+        alone = clean if len(whole) in (0, len(clean)) else clean.only(whole)
+        self.judged = held if self.held_out else alone
         self.learner = Learner(self.config, card, self.noisy, clean, self.device)
         self.interruption = Interruption(stop_asked)
         self.maps = ImageMaps(self.learner.method.maps, self.noisy)
@@ -308,6 +310,7 @@ class Loop:
         }
         judged: dict[str, Sequence[Example]] = {
             "validation" if self.held_out else "clean_training": self.held_out
+            or [e for e in self.trained_clean if not e.settled_part]
             or self.trained_clean,
             "test": self.dataset.test,
         }

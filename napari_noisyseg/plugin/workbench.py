@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DOCKS = {
     "Annotations": "napari_noisyseg.plugin.marking.annotations_dock:AnnotationsDock",
     "Training": "napari_noisyseg.plugin.training.training_dock:TrainingDock",
+    "Review": "napari_noisyseg.plugin.reviewing.review_dock:ReviewDock",
     "Prediction": "napari_noisyseg.plugin.predicting.prediction_dock:PredictionDock",
 }
 """The docks by their names in the manifest, in the order of their tabs."""
@@ -82,6 +83,20 @@ def open_workbench(viewer: napari.viewer.Viewer) -> Any:
     _make_tabs(docks)
     docks[0].raise_()
     return window
+
+
+def bring_forward(viewer: napari.viewer.Viewer, name: str) -> Any:
+    """Bring a dock of ours to the front, open it where it is not, and return its widget."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    window = viewer.window
+    if not any(title.format(name) in window.dock_widgets for title in _TITLES):
+        open_workbench(viewer)
+    title = next(t.format(name) for t in _TITLES if t.format(name) in window.dock_widgets)
+    widget = window.dock_widgets[title]
+    dock = widget.parent()
+    dock.show()
+    dock.raise_()
+    return widget
 
 
 def _make_tabs(docks: list[Any]) -> None:

@@ -14,7 +14,7 @@ from napari_noisyseg.plugin.layers.marks import Mark, read_mark
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Shapes
 
-OVERLAY_PREFIXES = ("weights: ", "probability: ", "prediction: ")
+OVERLAY_PREFIXES = ("weights: ", "probability: ", "prediction: ", "review: ")
 """Beginnings of the names of layers that we make: they are no annotations, nor images to annotate."""
 
 

@@ -144,6 +144,16 @@ class History:
         """What the next `redo` does again; empty if there is nothing."""
         return self._undone[-1][0] if self._undone else ""
 
+    @property
+    def newest(self) -> Change | None:
+        """The change that the next `undo` takes back."""
+        return self._done[-1][1] if self._done else None
+
+    @property
+    def undone(self) -> Change | None:
+        """The change that the next `redo` does again."""
+        return self._undone[-1][1] if self._undone else None
+
     def record(self, title: str, undo: Change) -> None:
         """Keep a step that has been done; what had been undone cannot be done again any more.
 

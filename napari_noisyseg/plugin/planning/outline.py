@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from napari_noisyseg.plugin.layers.annotated import Contents
 from napari_noisyseg.plugin.layers.label_values import Values, choose_values
 from napari_noisyseg.plugin.layers.pairing import Pairing, Unpaired, pair_layers
+from napari_noisyseg.plugin.layers.settled import settled_check
 from napari_noisyseg.plugin.layers.slice_uses import Use, by_combination, groups, uses
 from napari_noisyseg.plugin.planning.plan_text import Counts, problem_of, sentence_of
 
@@ -119,5 +120,6 @@ def checks(used: Sequence[tuple[list[Pairing], list[Use]]], contents: Contents) 
                     layer, zero = pairing.layer.unique_id, pairing.mark.zero[0]
                     for index in indices:
                         check = contents.get(pairing, index).check
-                        found[f"{layer}/{index}"] = f"{role}{check:08x}{zero}"
+                        settled = settled_check(pairing.layer, index) if role == "n" else ""
+                        found[f"{layer}/{index}"] = f"{role}{check:08x}{zero}{settled}"
     return found

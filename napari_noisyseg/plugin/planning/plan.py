@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.roles import Role
@@ -185,6 +186,12 @@ def _example(piece: Piece, name: str, first: int) -> Example:
     def read_label() -> Labels:
         return np.stack([read().astype(np.int32) for read in read_labels])
 
+    settled, size = piece.settled, fit.size
+
+    def read_settled() -> NDArray[np.uint8]:
+        blank = np.zeros(size, np.uint8)
+        return np.stack([blank if read is None else read() for read in settled])
+
     where = f"slice {first} of " if fit.leading and count == 1 else ""
     return Example(
         name=name,
@@ -194,6 +201,7 @@ def _example(piece: Piece, name: str, first: int) -> Example:
         annotator=piece.annotator,
         origin=f"{where}{shown(image.name)}",
         label_origin=f"{where}{shown(piece.pairing.layer.name)}",
+        read_settled=read_settled if any(settled) else None,
     )
 
 

@@ -14,6 +14,7 @@ from napari_noisyseg.plugin.layers.annotated import Contents, label_slice, read_
 from napari_noisyseg.plugin.layers.label_values import Values, is_padded
 from napari_noisyseg.plugin.layers.marks import picture_sizes
 from napari_noisyseg.plugin.layers.pairing import Pairing
+from napari_noisyseg.plugin.layers.settled import settled_reader
 from napari_noisyseg.plugin.layers.slice_uses import Use
 
 Page = Callable[[], NDArray[Any]]
@@ -37,12 +38,15 @@ class Piece:
         Its labels, slice by slice.
     annotator
         Name of the layer where several annotate the same image.
+    settled
+        What a person has settled of each slice of a noisy annotation; None: nothing.
     """
 
     role: Role
     pairing: Pairing
     pages: tuple[Page, ...]
     annotator: str = ""
+    settled: tuple[Page | None, ...] = ()
 
 
 def pieces_of(
@@ -79,7 +83,11 @@ def pieces_of(
         if any(page is not None for page in pages):
             name = pairing.layer.name if annotators else ""
             filled = tuple(page or blank for page in pages)
-            pieces.append(Piece(Role.NOISY, pairing, filled, name))
+            settled = tuple(
+                None if use is None else settled_reader(pairing.layer, pairing.fit, use.index)
+                for use in uses
+            )
+            pieces.append(Piece(Role.NOISY, pairing, filled, name, settled))
     return pieces
 
 

@@ -58,6 +58,8 @@ class Job(Threaded):
         Go on with the run in the folder.
     watch
         What the user looks at, so that it is refreshed first.
+    start_from
+        Run whose model the network begins with; None: it begins anew.
 
     Attributes
     ----------
@@ -100,6 +102,7 @@ class Job(Threaded):
         resume: bool = False,
         watch: Watch | None = None,
         parent: QObject | None = None,
+        start_from: Path | None = None,
     ) -> None:
         super().__init__(parent)
         self.config = config
@@ -120,6 +123,7 @@ class Job(Threaded):
         self.started_at = time.time()
         self._warned = False
         order = Order(tuple(plan.examples), all_places(plan), config, out, resume, self.watch)
+        order.start_from = start_from
         # The thread takes the order out of the list, so that nothing here keeps what is in it.
         self._orders = [order]
         self._work_by("training", work, self._orders)

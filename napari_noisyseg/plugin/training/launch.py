@@ -29,6 +29,7 @@ def start_training(
     out: Path | None = None,
     *,
     resume: bool = False,
+    start_from: Path | None = None,
 ) -> Job:
     """Start a training in the background, and show what it learns.
 
@@ -44,6 +45,8 @@ def start_training(
         Run folder; a new one in the preferences' folder without it.
     resume
         Go on with the run in `out`.
+    start_from
+        Run whose model a new network begins with; None: it begins anew.
 
     Raises
     ------
@@ -65,7 +68,7 @@ def start_training(
     config = config.model_copy(update={"ignore_value": plan.ignore_value})
     overlays = Overlays.of(session)
     overlays.watch.interval = preferences.refresh_interval
-    job = Job(plan, config, out, resume, overlays.watch)
+    job = Job(plan, config, out, resume, overlays.watch, start_from=start_from)
     job.prepare(overlays.begin(plan, job.look, job.drawn))
     job.previewed.connect(overlays.take)
     _tell_session(session, job, RunSources.of(plan))

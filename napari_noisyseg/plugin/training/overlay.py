@@ -177,7 +177,7 @@ class Overlay:
         if image is None or self.array is None or self.layer is not None:
             return None
         layer = self._make_layer(image, view, visible)
-        _add_quietly(viewer, layer, below)
+        add_quietly(viewer, layer, below)
         self._given_name = layer.name
         self._layer = weakref.ref(layer)
         self.deleted = False
@@ -280,7 +280,7 @@ def _interpolation(kind: str, view: View) -> str:
     return "linear" if kind == "probability" and view == "doubt" else "nearest"
 
 
-def _add_quietly(viewer: napari.Viewer, layer: Image | Labels, below: Layer | None) -> None:
+def add_quietly(viewer: napari.Viewer, layer: Image | Labels, below: Layer | None) -> None:
     """Add a layer; selection, slice and camera stay as they are."""
     layers = viewer.layers
     selected, step = set(layers.selection), viewer.dims.current_step

@@ -14,6 +14,8 @@ from napari_noisyseg.plugin.training.overlay import Overlay, OverlayKind
 from napari_noisyseg.plugin.training.previews import Preview
 
 if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+
     from napari_noisyseg.plugin.planning.plan import Place, Plan
 
 MOST_IMAGES = 20
@@ -103,6 +105,11 @@ class OverlaySet:
         overlay = self._overlays.get(("prediction", image, "", None))
         if overlay is not None and predict:
             yield overlay, self._predicted(values)
+
+    def maps_of(self, image: Image, annotation: Layer) -> tuple[list[Overlay], list[Overlay]]:
+        """Return the weights of an annotation, and its image's probabilities in order of classes."""
+        weights = [o for o in self.overlays if o.is_of("weights", image, annotation, None)]
+        return weights, [o for o in self.overlays if o.kind == "probability" and o.image is image]
 
     def predictions(self) -> Iterator[None]:
         """Derive the predictions from the probabilities that are there, a slice at a time."""

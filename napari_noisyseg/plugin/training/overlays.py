@@ -23,6 +23,7 @@ from napari_noisyseg.plugin.window.window_close import when_closed
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image, Layer
 
     from napari_noisyseg.plugin.planning.plan import Plan
     from napari_noisyseg.plugin.session import Session
@@ -155,6 +156,10 @@ class Overlays:
                 self._add_soon(overlay)
         if not self._timer.isActive():
             self._drawn()
+
+    def maps_of(self, image: Image, annotation: Layer) -> tuple[list[Overlay], list[Overlay]]:
+        """Return the weights of an annotation and its image's probabilities, shown or not."""
+        return self._set.maps_of(image, annotation)
 
     def is_shown(self, kind: OverlayKind) -> bool:
         """Whether any layer of a kind is there and visible, or will be when there is a map."""

@@ -51,6 +51,8 @@ class Order:
         Called first: makes room for the overlays, which takes a while where they are large.
     gives_way
         Whether somebody says when the window has drawn the previews.
+    start_from
+        Run whose model the network begins with; None: it begins anew.
     """
 
     examples: tuple[Example, ...]
@@ -61,6 +63,7 @@ class Order:
     watch: Watch = field(default_factory=Watch)
     prepare: Callable[[], object] = lambda: None
     gives_way: bool = False
+    start_from: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -212,6 +215,7 @@ class _Worker:
             mailbox.add(Said("summary", event.summary))
             mailbox.add(Said("device", event.device))
             self.live = event.live or _Seen(None, None)
+            self._begin_with_earlier(event)
             collector.leave_out()  # the networks' modules are imported by now
             mailbox.set_progress(Progress("training", event.step, event.steps))
             self.steps = event.steps
@@ -229,6 +233,15 @@ class _Worker:
                 self.live = _Seen(event.maps, None)
             elif event.epoch == 0:
                 self._refresh(0.0)  # what the teachers say of the noisy annotations
+
+    def _begin_with_earlier(self, event: Any) -> None:
+        """Let a new network begin as an earlier one ended, where that was ordered."""
+        learner = getattr(event.live, "learner", None)
+        if self.order.start_from is None or event.step or learner is None:
+            return
+        from napari_noisyseg.learning.continuing import take_over
+
+        self.mailbox.add(Said("notice", take_over(learner, self.order.start_from)))
 
     def _tell_step(self, event: Any) -> None:
         now = time.monotonic()

@@ -59,11 +59,20 @@ class DockKeys:
         The viewer.
     keys
         The dock's keys.
+    kinds
+        Kinds of layers whose keys are left alone. While a layer is active, its own keys go first in
+        any case: those of kinds that are left out here are the dock's as long as no such one is.
     """
 
-    def __init__(self, viewer: Viewer, keys: Sequence[DockKey]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        keys: Sequence[DockKey],
+        kinds: Sequence[type] = (Image, Labels, Points, Shapes),
+    ) -> None:
         self._viewer = ref(viewer)
         self._keys = tuple(keys)
+        self._kinds = tuple(kinds)
         self._bound: dict[Any, Any] = {}
 
     @property
@@ -94,7 +103,7 @@ class DockKeys:
             return
         for key in self._keys:
             binding = KeyBinding.from_str(_plus(key.key))
-            if binding in self._bound or _is_taken(viewer, binding):
+            if binding in self._bound or _is_taken(viewer, binding, self._kinds):
                 continue
             action = _weakly(key)
             viewer.bind_key(binding, action)
@@ -119,9 +128,9 @@ def dock_around(widget: QWidget) -> QDockWidget | None:
     return around
 
 
-def _is_taken(viewer: Viewer, binding: KeyBinding) -> bool:
+def _is_taken(viewer: Viewer, binding: KeyBinding, of: Sequence[type]) -> bool:
     # A kind has the keys of those that it is derived from, in keymaps of their own.
-    kinds = [k for one in (type(viewer), Image, Labels, Points, Shapes) for k in one.__mro__]
+    kinds = [k for one in (type(viewer), *of) for k in one.__mro__]
     maps = [viewer.keymap, *(getattr(kind, "class_keymap", {}) for kind in kinds)]
     return any(binding in keymap for keymap in maps)
 

@@ -1,0 +1,1 @@
+"""The review dock: what the training contradicts, settled region by region."""

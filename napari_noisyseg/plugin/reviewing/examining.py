@@ -1,0 +1,196 @@
+"""Finding the suspects of one slice, with their thumbnails, in whatever thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noisyseg.annotation.suspect import Suspect
+from napari_noisyseg.plugin.reviewing.class_labels import ClassLabels
+from napari_noisyseg.plugin.reviewing.contours import Line, both_outlines
+
+SIDE = 80
+"""Longest side of a thumbnail's picture in pixels."""
+MOST_OF_A_SLICE = 60
+"""Suspects of one slice that are listed, those of the highest rank."""
+
+Key = tuple[int, int]
+"""An annotation layer's identity, and the flat index of a slice."""
+
+
+@dataclass(frozen=True, eq=False)
+class SliceOrder:
+    """What is needed to find the suspects of a slice; nothing of it changes meanwhile.
+
+    Attributes
+    ----------
+    key
+        Which slice.
+    read_labels
+        Returns the layer's labels (height, width).
+    read_image
+        Returns the image, (channels, height, width).
+    classes
+        How the layer's labels become classes.
+    trust, chances
+        (height, width) or None, and (1 or classes, height, width), NaN where not known yet.
+    settled
+        What a person has settled, or None.
+    inside
+        Height and width of the picture in the slice, where it is padded.
+    spacing, unit
+        Size of a pixel.
+    """
+
+    key: Key
+    read_labels: Callable[[], NDArray[Any]]
+    read_image: Callable[[], NDArray[Any]]
+    classes: ClassLabels
+    trust: NDArray[np.float32] | None
+    chances: NDArray[np.float32]
+    settled: NDArray[np.uint8] | None = None
+    inside: tuple[int, int] | None = None
+    spacing: tuple[float, float] = (1.0, 1.0)
+    unit: str = "px"
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail:
+    """A suspect at a glance.
+
+    Attributes
+    ----------
+    picture
+        (height, width, 3) uint8.
+    annotation, proposal
+        Outlines; 0 to 1 along the picture's height and width.
+    """
+
+    picture: NDArray[np.uint8]
+    annotation: tuple[Line, ...]
+    proposal: tuple[Line, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """A suspect as it was found, with its thumbnail."""
+
+    suspect: Suspect
+    thumbnail: Thumbnail
+
+
+@dataclass(frozen=True, eq=False)
+class SliceFound:
+    """What was found in a slice.
+
+    Attributes
+    ----------
+    key
+        Which slice.
+    sightings
+        The suspects, by rank.
+    known
+        Whether the slice's probabilities are there.
+    settled
+        The settled pixels that were heeded: another mask now means that this is out of date.
+    """
+
+    key: Key
+    sightings: tuple[Sighting, ...]
+    known: bool
+    settled: NDArray[np.uint8] | None
+
+
+def examine(order: SliceOrder) -> SliceFound:
+    """Find the suspects of a slice."""
+    from napari_noisyseg.annotation.suspects import find_suspects
+
+    labels = order.read_labels()
+    given = order.classes.indices(labels)
+    if order.inside is not None:
+        given[order.inside[0] :] = -1
+        given[:, order.inside[1] :] = -1
+    chances, trust = _sized(order.chances, given.shape), order.trust
+    known = np.isfinite(chances).all(0)
+    if not known.any():
+        return SliceFound(order.key, (), False, order.settled)
+    if len(chances) > 1:
+        given[given >= len(chances)] = -1
+    given[~known] = -1
+    chances = np.nan_to_num(chances, nan=0.5)
+    if trust is not None:
+        trust = _sized(trust[None], given.shape)[0]
+        if not np.isfinite(trust).any():
+            trust = None
+        else:
+            given[~np.isfinite(trust)] = -1
+            trust = np.nan_to_num(trust, nan=1.0)
+    found = find_suspects(
+        given, trust, chances, page=order.key[1], settled=order.settled,
+        spacing=order.spacing, unit=order.unit,
+    )[:MOST_OF_A_SLICE]  # fmt: skip
+    pixels = order.read_image() if found else np.zeros((1, *given.shape), np.uint8)
+    return SliceFound(
+        order.key,
+        tuple(Sighting(one, make_thumbnail(one, pixels, given)) for one in found),
+        True,
+        order.settled,
+    )
+
+
+def make_thumbnail(suspect: Suspect, pixels: NDArray[Any], given: NDArray[Any]) -> Thumbnail:
+    """Draw a suspect.
+
+    Parameters
+    ----------
+    suspect
+        The region.
+    pixels
+        (channels, height, width), the slice of the image, any real dtype.
+    given
+        (height, width), class indices as annotated.
+    """
+    from napari_noisyseg.annotation.review_pictures import cut_out
+
+    top, left, bottom, right = cut_out(suspect.box, given.shape)
+    rows, columns = slice(top, bottom), slice(left, right)
+    corrected = given.copy()
+    corrected[suspect.window][suspect.mask] = suspect.proposed
+    size = np.array([bottom - top, right - left], float)
+    annotation, proposal = (
+        tuple((line + 0.5) / size for line in lines)
+        for lines in both_outlines(
+            given[rows, columns], corrected[rows, columns], suspect.given, suspect.proposed
+        )
+    )
+    return Thumbnail(_photograph(pixels, rows, columns), annotation, proposal)
+
+
+def _photograph(pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[np.uint8]:
+    """Cut out a part of the image, as bright as the slice allows and no larger than `SIDE`."""
+    seen = pixels[:3] if len(pixels) in (3, 4) else pixels[:1]
+    part = seen[:, rows, columns]
+    step = max(1, -(-max(part.shape[1:]) // SIDE))
+    part = part[:, ::step, ::step]
+    if part.dtype != np.uint8:
+        wide = seen[:, ::4, ::4].astype(np.float64)
+        low, high = np.percentile(wide, (1, 99))
+        scaled = (part.astype(np.float64) - low) / max(float(high - low), 1e-12)
+        part = (scaled.clip(0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(np.broadcast_to(part, (3, *part.shape[1:])), 0, -1))
+
+
+def _sized(maps: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Bring maps (n, height, width) of a coarser level to the annotation's size."""
+    if maps.shape[1:] == shape:
+        return maps
+    from skimage.transform import resize
+
+    resized: NDArray[np.float32] = resize(
+        maps, (len(maps), *shape), order=1, mode="edge", anti_aliasing=False
+    ).astype(np.float32)
+    return resized

@@ -1,0 +1,140 @@
+"""Two layers of our own over the region that is looked at: outlines as annotated and as proposed."""
+
+from __future__ import annotations
+
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noisyseg.plugin.layers.geometry import Fit, overlay_arguments, step_of
+from napari_noisyseg.plugin.reviewing.contours import (
+    Line,
+    both_outlines,
+    dashes,
+    segments,
+    with_casing,
+)
+from napari_noisyseg.plugin.reviewing.line_colours import ANNOTATION, CASING, PROPOSAL
+from napari_noisyseg.plugin.reviewing.view import zoom_event, zoom_of
+from napari_noisyseg.plugin.training.overlay import add_quietly
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Image, Vectors
+
+NAMES = {"annotation": "review: as annotated (solid)", "proposal": "review: proposal (dashed)"}
+"""Names of the layers, which say what the lines are."""
+COLOURS = {"annotation": ANNOTATION, "proposal": PROPOSAL}
+_WIDTHS = {"annotation": 1.6, "proposal": 2.2}  # screen pixels, of the line and of its casing
+_DASH, _GAP = 12.0, 8.0  # screen pixels
+
+
+class OutlineLayers:
+    """Shows outlines, solid and dashed, as wide on the screen at any zoom; removed by `clear`.
+
+    Parameters
+    ----------
+    viewer
+        Not kept alive.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = weakref.ref(viewer)
+        self._layers: dict[str, weakref.ref[Vectors]] = {}
+        self._drawn_at = 0.0
+        self._shown: tuple[Any, ...] | None = None
+        zoom_event(viewer).connect(self._on_zoom)
+
+    def show(
+        self, image: Image, fit: Fit, index: int, given: NDArray[Any], corrected: NDArray[Any],
+        classes: tuple[int, int],
+    ) -> None:  # fmt: skip
+        """Outline the annotation and the proposal on a slice.
+
+        Parameters
+        ----------
+        image, fit, index
+            The image, how the annotation lies on it at full resolution, and the slice.
+        given, corrected
+            (height, width), class indices as annotated and once corrected.
+        classes
+            The given and the proposed class of the region.
+        """
+        annotation, proposal = both_outlines(given, corrected, *classes)
+        self._shown = image, fit, index, annotation, proposal
+        self._draw()
+
+    def clear(self) -> None:
+        """Remove the layers."""
+        self._shown = None
+        viewer = self._viewer()
+        for kept in self._layers.values():
+            layer = kept()
+            if viewer is not None and layer is not None and layer in viewer.layers:
+                viewer.layers.remove(layer)
+        self._layers.clear()
+
+    def close(self) -> None:
+        """Remove the layers and follow the viewer no more."""
+        viewer = self._viewer()
+        if viewer is not None:
+            with suppress(ValueError, RuntimeError):
+                zoom_event(viewer).disconnect(self._on_zoom)
+        self.clear()
+
+    def _on_zoom(self, event: Any = None) -> None:
+        viewer = self._viewer()
+        if viewer is None or self._shown is None or not self._drawn_at:
+            return
+        if not 0.75 < zoom_of(viewer) / self._drawn_at < 1.34:
+            self._draw()
+
+    def _draw(self) -> None:
+        viewer = self._viewer()
+        if viewer is None or self._shown is None:
+            return
+        image, fit, index, annotation, proposal = self._shown
+        self._drawn_at = zoom_of(viewer)
+        scale = float(np.abs(np.asarray(image.scale, float))[-1]) or 1.0
+        pixel = 1 / max(self._drawn_at * scale, 1e-9)  # of the screen, in pixels of the image
+        self._fill("annotation", segments(annotation), image, fit, index, pixel)
+        self._fill(
+            "proposal", dashes(proposal, _DASH * pixel, _GAP * pixel), image, fit, index, pixel
+        )
+
+    def _fill(
+        self, kind: str, pieces: Line, image: Image, fit: Fit, index: int, pixel: float
+    ) -> None:
+        from napari.layers import Vectors
+
+        viewer = self._viewer()
+        assert viewer is not None
+        step, width = step_of(index, fit), _WIDTHS[kind] * pixel
+        cased = with_casing(pieces, width)
+        data = np.zeros((len(cased), 2, len(step) + 2))
+        data[:, 0, : len(step)] = step
+        data[:, :, len(step) :] = cased
+        colours = np.ones((len(cased), 4))
+        colours[:, :3] = CASING
+        colours[2 * len(pieces) :, :3] = COLOURS[kind]
+        lay = overlay_arguments(image, Fit(fit.leading, fit.full, fit.channel_axis, 0, fit.full))
+        layer = self._layers.get(kind, lambda: None)()
+        if layer is not None and layer in viewer.layers and layer.ndim == data.shape[2]:
+            layer.data = data
+            layer.edge_color = colours
+            layer.edge_width = width
+            for name in ("scale", "translate", "rotate", "shear", "affine"):
+                setattr(layer, name, lay[name])
+            return
+        if layer is not None and layer in viewer.layers:
+            viewer.layers.remove(layer)
+        layer = Vectors(
+            data, name=NAMES[kind], ndim=data.shape[2], edge_color=colours,
+            edge_width=width, vector_style="line", opacity=1.0,
+            blending="translucent_no_depth", **lay,
+        )  # fmt: skip
+        self._layers[kind] = weakref.ref(layer)
+        add_quietly(viewer, layer, None)

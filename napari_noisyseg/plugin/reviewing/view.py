@@ -1,0 +1,87 @@
+"""Moves the viewer to a region: its slice, and so near that the region fills a third of the canvas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_noisyseg.annotation.suspect import Box
+from napari_noisyseg.plugin.layers.geometry import Fit, overlay_arguments, point_of
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Image
+
+SHARE = 3
+"""The canvas is as many times as wide as the region."""
+LEAST = 8
+"""Regions are looked at as if they were at least so many pixels wide, or nothing else is seen."""
+
+
+def show_region(viewer: Viewer, image: Image, fit: Fit, index: int, box: Box) -> None:
+    """Show a box on a slice of an image; what is visible, and how, stays as it is.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    image, fit
+        The image, and how its annotation lies on it at full resolution.
+    index
+        Flat index of the slice.
+    box
+        Top, left, bottom, right in pixels; bottom and right are just outside.
+    """
+    viewer.dims.point = point_of(index, viewer.dims.point, image, fit)
+    if viewer.dims.ndisplay != 2:
+        return
+    corners = _corners(image, fit, box)
+    low, high = corners.min(0), corners.max(0)
+    pixel = np.abs(np.asarray(image.scale, float))[-2:]
+    size = np.maximum(high - low, LEAST * pixel)
+    canvas = np.asarray(canvas_size(viewer), float)
+    camera = _camera(viewer)
+    camera.center = (0.0, *((low + high) / 2))
+    camera.zoom = float(np.min(canvas / (SHARE * size)))
+
+
+def canvas_size(viewer: Viewer) -> tuple[int, int]:
+    """Return height and width of the canvas in screen pixels."""
+    window = getattr(viewer, "window", None)
+    canvas = getattr(getattr(window, "_qt_viewer", None), "canvas", None)
+    native = getattr(canvas, "native", None)
+    if native is None:
+        return (600, 800)
+    return max(1, int(native.height())), max(1, int(native.width()))
+
+
+def _camera(viewer: Viewer):  # type: ignore[no-untyped-def]
+    scene = getattr(viewer, "scene", None)  # since napari 0.9
+    return viewer.camera if scene is None else scene.camera
+
+
+def zoom_of(viewer: Viewer) -> float:
+    """Return how many screen pixels a unit of the world takes."""
+    return float(_camera(viewer).zoom)
+
+
+def zoom_event(viewer: Viewer):  # type: ignore[no-untyped-def]
+    """Return the event that tells of another zoom."""
+    return _camera(viewer).events.zoom
+
+
+def _corners(image: Image, fit: Fit, box: Box) -> np.ndarray:
+    """Return the corners of a box in the world's last two axes."""
+    from napari.layers import Labels
+
+    lay = overlay_arguments(image, Fit(fit.leading, fit.full, fit.channel_axis, 0, fit.full))
+    ndim = len(fit.leading) + 2
+    probe = Labels(np.zeros((1,) * ndim, np.uint8), **lay)
+    top, left, bottom, right = (float(value) - 0.5 for value in box)
+    corners = [
+        probe.data_to_world((*[0.0] * (ndim - 2), row, column))[-2:]
+        for row in (top, bottom)
+        for column in (left, right)
+    ]
+    return np.asarray(corners, float)

@@ -1,0 +1,149 @@
+"""What the review dock says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.annotation.suspect import Kind, Suspect
+from napari_noisyseg.files import shown
+from napari_noisyseg.plugin.layers.marks import read_mark
+from napari_noisyseg.plugin.layers.pairing import images_of, is_annotation
+from napari_noisyseg.plugin.marking.next_step import next_step
+from napari_noisyseg.plugin.planning.plan_text import counted
+from napari_noisyseg.plugin.reviewing.again import CleanDice
+from napari_noisyseg.plugin.training.training_words import progress_text
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+    from napari_noisyseg.plugin.reviewing.search import Search
+    from napari_noisyseg.plugin.session import Session
+
+Action = Literal["", "annotations", "training", "predict", "again"]
+"""What the button below the sentence leads to."""
+
+BUTTONS: dict[Action, str] = {
+    "annotations": "Go to Annotations",
+    "training": "Go to Training",
+    "predict": "Predict now",
+    "again": "Train again",
+}
+
+QUESTIONS: dict[Kind, str] = {
+    Kind.MISSING: "Is there an object that is not annotated?",
+    Kind.TOO_SMALL: "Does the object go on beyond its outline?",
+    Kind.TOO_LARGE: "Does the object end before its outline?",
+    Kind.WRONG_CLASS: "Is the object of the other class?",
+    Kind.SPURIOUS: "Is there no object at all?",
+}
+"""What a person is asked about each kind; yes is *accept*, no is *keep*."""
+
+
+@dataclass(frozen=True)
+class NextThing:
+    """A sentence, and what its button leads to."""
+
+    sentence: str
+    action: Action = ""
+
+
+def next_thing(
+    session: Session, search: Search, reading: tuple[int, int], places: int, settled: int
+) -> NextThing:
+    """Say what to do next, or what is missing if there is nothing to review yet.
+
+    Parameters
+    ----------
+    session, search
+        What is there, and what is looked for.
+    reading
+        Slices of annotations read so far and in all; 0 in all if none is left.
+    places, settled
+        Number of suspects that were found, and that were settled.
+    """
+    job = session.job
+    running = job is not None and job.is_running
+    if reading[1]:
+        return NextThing(f"Looking at the annotations: {reading[0]} of {reading[1]} slices.")
+    if not search.annotations:
+        return _nothing_yet(session, search, running)
+    if running and job is not None:
+        done = progress_text(job.progress)
+        return NextThing(f"Training, {done}. {_places(places)} doubted by now; the list follows.")
+    if search.left and not places:
+        total = len(search.keys)
+        return NextThing(f"Looking for suspects: {total - search.left} of {total} slices.")
+    if places:
+        more = f" Still looking at {search.left} slices." if search.left > 3 else ""
+        return NextThing(f"{_places(places)} worth a look, the most rewarding first.{more}")
+    if search.empty:
+        number = counted(search.empty, "slice")
+        return NextThing(f"{number} were not predicted yet: predict them to find more.", "predict")
+    if settled:
+        return NextThing("All places are settled: train again on what you corrected.", "again")
+    return NextThing("Nothing is doubted: the model agrees with the noisy annotations.")
+
+
+def _nothing_yet(session: Session, search: Search, running: bool) -> NextThing:
+    if running:
+        return NextThing(
+            "The training has begun: suspects are listed as soon as it doubts something.",
+            "training",
+        )
+    layers = [layer for layer in session.layers if is_annotation(layer)]
+    if not images_of(session.layers) or not layers or not _any_noisy(layers):
+        if layers and any(read_mark(layer).is_marked for layer in layers):
+            return NextThing("Mark the annotations to be reviewed as noisy.", "annotations")
+        return NextThing(next_step(session), "annotations")
+    if search.without_maps and session.model_path is not None:
+        names = ", ".join(
+            f"'{shown(name)}'"
+            for name in dict.fromkeys(pairing.image.name for pairing in search.without_maps)
+        )
+        return NextThing(
+            f"Let the model look at {names} first: where it contradicts the annotation is listed.",
+            "predict",
+        )
+    return NextThing(
+        "Nothing to review yet: train first, then the places that the training doubts are listed.",
+        "training",
+    )
+
+
+def _any_noisy(layers: Sequence[Layer]) -> bool:
+    marks = [read_mark(layer) for layer in layers]
+    return any(m.role is Role.NOISY or Role.NOISY in m.slices.values() for m in marks)
+
+
+def _places(number: int) -> str:
+    return "1 place is" if number == 1 else f"{number} places are"
+
+
+def gains_text(regions: int, pixels: int, before: CleanDice | None, after: CleanDice | None) -> str:
+    """Say what was gained: regions settled, pixels changed, Dice before and after."""
+    parts = []
+    if regions or pixels:
+        parts.append(f"{counted(regions, 'region')} settled, {counted(pixels, 'pixel')} changed.")
+    if after is not None:
+        on = "held-out clean images" if after.held_out else "its own clean images"
+        if before is not None and before.held_out == after.held_out:
+            parts.append(f"Dice on {on}: {before.value:.3f} → {after.value:.3f}.")
+        else:
+            parts.append(f"Dice on {on}: {after.value:.3f}.")
+    return " ".join(parts)
+
+
+def row_text(suspect: Suspect, layer: str = "", class_names: tuple[str, str] | None = None) -> str:
+    """Return the second line of a row: where, how large, how sure."""
+    size = f"{suspect.area} px"
+    if suspect.unit != "px":
+        size += f" ({suspect.world_area:.3g} {suspect.unit}²)"
+    parts = [f"slice {suspect.page}", size, f"sure {suspect.credibility:.2f}"]
+    if class_names is not None:
+        parts.insert(0, f"{class_names[0]} → {class_names[1]}")
+    if layer:
+        parts.append(layer)
+    return " · ".join(parts)
