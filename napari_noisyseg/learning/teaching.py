@@ -119,12 +119,15 @@ class Teaching:
                 raise teacher.not_finite()
             self._taught.append(teacher.average)
             self._teacher = None
-        lessons = [
-            self._lesson(network, part)
-            for network, part in zip(self._taught, self.parts, strict=True)
-        ]
         clean = self._run.clean
-        truths = [[clean.get(i)[1].numpy() for i in part] for part in self.parts]
+        # What a person has settled is where an annotation was doubtful: no fair measure.
+        unseen = [
+            [i for i in part if not clean.items[i].example.settled_part] for part in self.parts
+        ]
+        lessons = [
+            self._lesson(network, part) for network, part in zip(self._taught, unseen, strict=True)
+        ]
+        truths = [[clean.get(i)[1].numpy() for i in part] for part in unseen]
         return [_measured(lessons, truths, c) for c in range(1, self._run.noisy.classes)]
 
     def state(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ SIDE = 16
 
 def example(
     name: str, role: Role = Role.CLEAN, *, pages: int = 1, seed: int | None = None,
-    annotator: str = "", unknown: int = 0,
+    annotator: str = "", unknown: int = 0, settled: bool = False,
 ) -> Example:  # fmt: skip
     rng = np.random.default_rng(sum(map(ord, name)) if seed is None else seed)
     labels = np.zeros((pages, SIDE, SIDE), np.int32)
@@ -37,7 +37,7 @@ def example(
         page[row : row + 8, column : column + 8] = 1
     pixels = (labels + rng.normal(0, 0.2, labels.shape)).astype(np.float32)[:, None]
     labels[:, :unknown] = 255
-    return Example(name, role, lambda: pixels, lambda: labels, annotator)
+    return Example(name, role, lambda: pixels, lambda: labels, annotator, settled_part=settled)
 
 
 def surveyed(examples: Sequence[Example]) -> DataSet:
@@ -212,6 +212,25 @@ def test_what_is_not_annotated_on_clean_images_is_not_measured() -> None:
     assert found[0].held_out < 0.95
     assert found[1].overall.outside < found[0].overall.outside
     assert found[1].band.outside < found[0].band.outside
+
+
+def test_what_a_person_has_settled_teaches_but_measures_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured: set[str] = set()
+
+    def asking(model: Any, frames: Frames, index: int) -> np.ndarray:
+        if frames is learner.clean:
+            measured.add(frames.items[index].example.name)
+        return inner(model, frames, index)
+
+    inner = teaching_module.chances_of
+    monkeypatch.setattr(teaching_module, "chances_of", asking)
+    settled = [example(f"s{i}", unknown=9, settled=True) for i in range(3)]
+    learner = learner_of([*(example(f"c{i}") for i in range(3)), *settled])
+    assert sum(map(len, parts_of(learner.clean, 0))) == 6
+    taught(teaching_of(learner))
+    assert measured == {"c0", "c1", "c2"}
 
 
 def test_a_class_that_no_clean_image_holds_is_not_measured() -> None:
