@@ -207,7 +207,7 @@ class Trust(Method):
         self.corrected_at = 0
         pixels = sum(math.prod(shape) for shape in shapes) / max(math.prod(self.noisy.patch), 1)
         batch = self.config.noisy_batch + self.config.clean_batch
-        affordable = 2 * pixels / (3 * batch * CORRECTION_COST)
+        affordable = pixels / (3 * batch * CORRECTION_COST)
         self.interval = max(self.config.correct_every, math.ceil(affordable))
         return self.posterior
 

@@ -28,8 +28,9 @@ SURE = 0.02
 """Probabilities are kept this far from 0 and 1: nobody's word is final."""
 BAND = 0.25
 """Half the width of the band at the teacher's outline, as a share of the object's size."""
-FITTED_PIXELS = 20_000
+FITTED_PIXELS = 12_000
 """Pixels that the noise model is fitted on."""
+FITTING_STEPS = 120
 _SPECK = 0.01
 """Objects below this share of the largest one's area have no outline of their own."""
 
@@ -236,8 +237,8 @@ class MeanChance:
         x, target, weight = (torch.from_numpy(a) for a in (features, chances, weights))
         weight = weight / weight.sum().clamp_min(1e-9)
         optimizer = torch.optim.Adam(self._network.parameters(), 0.02)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 200)
-        for _ in range(200 if len(features) else 0):
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, FITTING_STEPS)
+        for _ in range(FITTING_STEPS if len(features) else 0):
             logits = self._network(x)[:, 0]
             loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
             optimizer.zero_grad()

@@ -24,15 +24,18 @@ def split_validation(
 ) -> tuple[list[Example], list[Example]]:
     """Split clean examples into those that train and those held out.
 
-    Fewer than `least` examples all train. The same picture never falls on both sides.
+    Fewer than `least` examples all train. The same picture never falls on both sides. What a person
+    has settled of noisy annotations trains in any case: it says nothing of the rest of its image,
+    and a Dice on it could not be compared with that of a run before.
 
     Returns
     -------
     training, validation
         In the order of `clean`.
     """
-    pictures = sorted({dataset.facts[e].picture for e in clean})
-    held = round(share * len(pictures)) if len(clean) >= least else 0
+    whole = [e for e in clean if not e.settled_part]
+    pictures = sorted({dataset.facts[e].picture for e in whole})
+    held = round(share * len(pictures)) if len(whole) >= least else 0
     held = min(held, len(pictures) - 1)
     chosen = np.random.default_rng([seed, 3]).permutation(len(pictures))[: max(held, 0)]
     out = {pictures[i] for i in chosen}
@@ -77,12 +80,10 @@ def measure_example(
 
 
 def chances_of(model: TrainedModel, frames: Frames, index: int) -> NDArray[np.float32]:
-    """Probabilities (classes - 1, *frame) of a working image, the mean of it and its mirror image."""
-    image = frames.get(index)[0]
-    there = working_probabilities(model, frames, image)
-    back = np.flip(working_probabilities(model, frames, image.flip(-1)), -1)
-    both: NDArray[np.float32] = ((there + back) / 2).astype(np.float32)
-    return both if len(both) == 1 else both[1:]
+    """Probabilities (classes - 1, *frame) of a working image: of each class but the background."""
+    found = working_probabilities(model, frames, frames.get(index)[0])
+    chances: NDArray[np.float32] = found.astype(np.float32, copy=False)
+    return chances if len(chances) == 1 else chances[1:]
 
 
 @torch.inference_mode()
