@@ -6,7 +6,7 @@ from napari_noisyseg.model.configuration import TrainingConfig
 
 FOLDS = 3
 """Teachers; fewer where there are fewer clean images."""
-TEACHER_BATCH = 0.75
+TEACHER_BATCH = 0.625
 """Size of the teachers' batches, as a share of the run's clean batches."""
 TEACHER_SHARE = 1 / 3
 """Each teacher's steps, as a share of the run's, up to the settings' `teacher_steps`."""
