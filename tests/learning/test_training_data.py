@@ -199,6 +199,7 @@ def test_how_images_are_cut_is_settled_by_the_objects_size(diameter: int, choice
         return Example("x", role, lambda: pixels + shift, lambda: labels)
 
     settings = {"sampling": "auto", "size": 32, "crop": 32, "epochs": 1, "shortest_epoch": 1}
+    settings["method"] = "joint"
     _, summary, _, _ = run([made(Role.NOISY, 0), made(Role.CLEAN, 1)], **settings)
     assert summary.endswith("32 px crops" if choice == "crop" else "32 px images")
     # Left alone, crops are no larger than the largest image.
@@ -214,7 +215,7 @@ def test_crops_of_volumes_are_cut_to_the_longest_of_three_sides() -> None:
         Example("x", role, lambda s=shift: pixels + s, lambda: labels)
         for shift, role in enumerate((Role.NOISY, Role.CLEAN))
     ]
-    settings = {"dimensions": 3, "sampling": "auto", "shortest_epoch": 1}
+    settings = {"dimensions": 3, "sampling": "auto", "shortest_epoch": 1, "method": "joint"}
     assert run(examples, **settings)[1].endswith("48 px crops")
 
 
@@ -245,6 +246,7 @@ def test_data_that_do_not_fit_in_memory_are_streamed_and_give_the_same_result() 
     for mebibytes in (1, 100):
         read.clear()
         settings = {"sampling": "crop", "crop": 16, "epochs": 2, "memory": mebibytes}
+        settings["method"] = "evidence"  # whose maps follow each batch
         result = run(examples, **settings)[2]
         assert result.maps is not None
         maps.append(result.maps.read(1))
