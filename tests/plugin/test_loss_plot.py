@@ -5,6 +5,7 @@ import math
 import pytest
 from qtpy.QtGui import QColor
 
+from napari_noisyseg.model.effort import teacher_steps, teachers_share
 from napari_noisyseg.plugin.background.mailbox import Progress
 from napari_noisyseg.plugin.planning.plan_text import Counts
 from napari_noisyseg.plugin.training.curves import Curves, EpochPoint, LossPoint
@@ -86,12 +87,14 @@ def test_the_time_of_a_training_is_estimated_once_one_alike_was_measured(tiny_co
 def test_the_time_of_a_training_is_that_of_its_teachers_as_well(tiny_config):
     pace = Pace()
     pace.learn(tiny_config, 0.5)
-    batch = (tiny_config.noisy_batch, tiny_config.clean_batch)
-    assert (tiny_config.method, *batch) == ("trust", 2, 2)
+    assert tiny_config.method == "trust"
+    share = teachers_share(tiny_config)
+    assert 0 < share < 1
+    steps = teacher_steps(tiny_config, 100)
+    assert 0 < steps <= tiny_config.teacher_steps
     for clean, teachers in ((10, 3), (2, 2), (1, 1)):
-        # Each 33 steps of half the work: a third of the 100, of 2 of 4 images.
-        expected = 0.5 * (100 + teachers * 33 * 0.5)
+        expected = 0.5 * (100 + teachers * steps * share)
         assert pace.seconds(tiny_config, Counts(clean=clean, noisy=100)) == pytest.approx(expected)
     few = tiny_config.model_copy(update={"teacher_steps": 10})
     found = pace.seconds(few, Counts(clean=10, noisy=100))
-    assert found == pytest.approx(0.5 * (100 + 3 * 10 * 0.5))
+    assert found == pytest.approx(0.5 * (100 + 3 * 10 * share))
