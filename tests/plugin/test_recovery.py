@@ -243,7 +243,7 @@ def test_restored_layers_do_not_take_the_place_of_open_ones(viewer, said):
     layer = SavedLayer(
         number=1, kind="labels", name="expert", mark={"role": "noisy"}, shape=STACK, image="gone"
     )
-    bring_back(viewer, [(layer, np.ones(STACK, np.uint8), 2)])
+    bring_back(viewer, [(layer, np.ones(STACK, np.uint8), 2, {})])
     assert not viewer.layers["expert"].data.any()
     assert viewer.layers["expert (restored)"].data.all()
     assert said == [

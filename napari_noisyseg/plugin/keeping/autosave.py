@@ -23,11 +23,13 @@ from napari_noisyseg.plugin.keeping.recovery_store import (
     Store,
     claim_leftovers,
     recovery_root,
+    settled_file,
 )
 from napari_noisyseg.plugin.layers.annotated import compact
 from napari_noisyseg.plugin.layers.layer_events import LayerWatch
 from napari_noisyseg.plugin.layers.marks import METADATA_KEY, read_mark
 from napari_noisyseg.plugin.layers.pairing import is_annotation
+from napari_noisyseg.plugin.layers.settled import settled_check, settled_slices
 from napari_noisyseg.plugin.window.window_close import when_closed
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class _Tracked:
     dirty: set[int] = field(default_factory=set)  # chunks
     seen: set[int] = field(default_factory=set)  # slices that may have changed
     checks: dict[int, int] = field(default_factory=dict)  # by slice
+    settled: dict[int, str] = field(default_factory=dict)  # checks of what was settled, by slice
 
 
 class Autosave:
@@ -229,6 +232,12 @@ class Autosave:
                 if index < len(pages) and tracked.checks.get(index) != _check(pages[index]):
                     tracked.dirty.add(index // tracked.chunk)
                 yield
+            for index, mask in settled_slices(layer).items():
+                check = settled_check(layer, index)
+                if tracked.settled.get(index) != check:
+                    tracked.settled[index] = check
+                    self._chunks[settled_file(tracked.number, index)] = mask
+                    yield
             for index in sorted(tracked.dirty):
                 if sum(chunk.nbytes for chunk in self._chunks.values()) > MOST_AT_ONCE:
                     self._stale = True
@@ -319,6 +328,7 @@ def saved_layer(layer: Layer, number: int, chunk: int, image: Layer | None) -> S
         image_path="" if source is None else str(source.path or ""),
         image_sample=None if source is None else source.sample,
         shapes=_shapes(layer) if shapes else (),
+        settled=tuple(sorted(settled_slices(layer))),
     )
 
 

@@ -29,6 +29,7 @@ from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.keeping.sample_data import LayerTuple, label_colours
 from napari_noisyseg.plugin.layers.marks import METADATA_KEY
+from napari_noisyseg.plugin.layers.settled import SETTLED_KEY
 
 MOST_BYTES = 2 << 30
 """Bytes of images that are opened from a folder."""
@@ -52,6 +53,7 @@ class _Picture:
     pixels: NDArray[Any]  # (channels, height, width)
     masks: dict[str, NDArray[Any]] = field(default_factory=dict)
     roles: dict[str, Role] = field(default_factory=dict)
+    settled: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 def is_image_folder(path: Path) -> bool:
@@ -139,6 +141,8 @@ def _of_examples(examples: Sequence[Example]) -> list[_Picture]:
         if example.read_label is not None:
             picture.masks[layer] = example.read_label()[0]
             picture.roles[layer] = example.role
+        if example.read_settled is not None:
+            picture.settled[layer] = example.read_settled()[0]
     return list(pictures.values())
 
 
@@ -250,12 +254,19 @@ def _layers(title: str, size: tuple[int, int], pictures: Sequence[_Picture]) -> 
         blank = np.zeros(size, np.int32)
         labels = np.stack([_padded(p.masks.get(layer, blank), size) for p in pictures])
         name = layer if title.lower() in layer.lower() else f"{title} {layer}"
-        about = {
+        about: dict[str, Any] = {
             "name": name,
             "opacity": 0.4,
             "colormap": label_colours(),
             "metadata": {METADATA_KEY: _mark(layer, title, pictures)},
         }
+        settled = {
+            index: _padded(picture.settled[layer], size)
+            for index, picture in enumerate(pictures)
+            if layer in picture.settled and picture.settled[layer].any()
+        }
+        if settled:
+            about["metadata"] |= {SETTLED_KEY: settled}
         layers.append((_as_classes(labels), about, "labels"))
     return layers
 

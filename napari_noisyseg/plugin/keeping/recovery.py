@@ -17,6 +17,7 @@ from napari_noisyseg.plugin.background.task import Step, Task, Work
 from napari_noisyseg.plugin.keeping.autosave import Autosave
 from napari_noisyseg.plugin.keeping.recovery_store import Leftover, SavedLayer
 from napari_noisyseg.plugin.layers.marks import METADATA_KEY
+from napari_noisyseg.plugin.layers.settled import SETTLED_KEY
 from napari_noisyseg.plugin.marking.annotations_form import Paragraph
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 ADVICE = "memory ran out: close other programs, and choose Restore again"
 
-Found = list[tuple[SavedLayer, Any, int]]
-"""A layer, its labels (None for shapes), and how many of its slices could not be read."""
+Found = list[tuple[SavedLayer, Any, int, dict[int, Any]]]
+"""A layer, its labels (None for shapes), how many of its slices could not be read, and by slice what
+was settled."""
 
 
 class RecoveryBanner(QFrame):
@@ -133,11 +135,11 @@ def bring_back(viewer: Viewer, found: Found) -> list[Layer]:
 
     added: list[Layer] = []
     missing, lost = [], 0
-    for layer, labels, unread in found:
+    for layer, labels, unread, settled in found:
         lost += unread
         if layer.image and not (_is_there(viewer, layer.image) or _open_image(viewer, layer)):
             missing.append(layer.image)
-        added += _add(viewer, layer, labels)
+        added += _add(viewer, layer, labels, settled)
     told = []
     if missing:
         names = ", ".join(f"'{shown(name)}'" for name in dict.fromkeys(missing))
@@ -168,9 +170,10 @@ def _open_image(viewer: Viewer, layer: SavedLayer) -> bool:
     return _is_there(viewer, layer.image)
 
 
-def _add(viewer: Viewer, layer: SavedLayer, labels: Any) -> list[Layer]:
+def _add(viewer: Viewer, layer: SavedLayer, labels: Any, settled: dict[int, Any]) -> list[Layer]:
     name = f"{layer.name} (restored)" if _is_there(viewer, layer.name) else layer.name
-    about: dict[str, Any] = {"name": name, "metadata": {METADATA_KEY: dict(layer.mark)}}
+    kept = {METADATA_KEY: dict(layer.mark)} | ({SETTLED_KEY: settled} if settled else {})
+    about: dict[str, Any] = {"name": name, "metadata": kept}
     for placement in (layer.placement, {}):
         # A placement that napari does not take is no reason to lose the annotation.
         with suppress(Exception):
@@ -197,7 +200,7 @@ def _reading(leftover: Leftover) -> Work:
         layers = leftover.state.layers
         for done, layer in enumerate(layers, start=1):
             labels, lost = leftover.labels(layer) if layer.kind == "labels" else (None, 0)
-            found.append((layer, labels, lost))
+            found.append((layer, labels, lost, leftover.settled(layer)))
             yield Step(done, len(layers))
         return found
 

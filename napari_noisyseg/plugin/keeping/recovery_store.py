@@ -20,6 +20,7 @@ import platformdirs
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_noisyseg.annotation.corrections import Settled
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import open_regular, write_file
 from napari_noisyseg.model.locks import run_lock
@@ -59,6 +60,7 @@ class SavedLayer(BaseModel):
     image_path: str = ""
     image_sample: tuple[str, str] | None = None
     shapes: tuple[dict[str, Any], ...] = ()
+    settled: tuple[int, ...] = Field(default=(), max_length=1_000_000)
 
     @property
     def slices(self) -> int:
@@ -78,6 +80,11 @@ class SavedState(BaseModel):
     version: Literal[1] = 1
     saved: float = Field(ge=0, le=1e11, allow_inf_nan=False)
     layers: tuple[SavedLayer, ...] = Field(max_length=10_000)
+
+
+def settled_file(number: int, index: int) -> str:
+    """Return the name of the file that says what was settled on a slice of a layer."""
+    return f"{number}-settled-{index}.labels"
 
 
 def recovery_root() -> Path:
@@ -178,6 +185,21 @@ class Leftover:
             else:
                 lost += len(part)
         return whole.reshape(layer.shape), lost
+
+    def settled(self, layer: SavedLayer) -> dict[int, NDArray[np.uint8]]:
+        """Read which pixels of a layer were settled, by slice; what cannot be read is left out."""
+        found = {}
+        for index in layer.settled:
+            path = self.folder / settled_file(layer.number, index)
+            try:
+                with open_regular(path, follow_links=False) as file:
+                    height, width = layer.shape[-2:]
+                    mask = unpacked(file.read(MOST_BYTES), height * width).reshape(height, width)
+            except (OSError, ValueError, zlib.error):
+                continue
+            if mask.dtype == np.uint8 and int(mask.max(initial=0)) <= max(Settled):
+                found[index] = mask.copy()
+        return found
 
     def discard(self) -> None:
         """Remove them for good."""

@@ -10,18 +10,41 @@ from numpy.typing import NDArray
 
 Line = NDArray[np.float64]
 """Points (n, 2) of a line, row and column; a pixel's middle is at whole numbers."""
+Window = tuple[int, int, int, int]
+"""Top, left, bottom, right in pixels; bottom and right are just outside."""
+
+_TOLERANCE = 0.35  # pixels by which an outline may be simplified
 
 
-def contours(indices: NDArray[Any], index: int) -> list[Line]:
-    """Return the closed outlines of a class."""
-    from skimage.measure import find_contours
+def contours(indices: NDArray[Any], index: int, window: Window) -> list[Line]:
+    """Return the outlines of a class within a window: closed, or open where they leave it.
 
-    mask = np.pad(indices == index, 1).astype(np.float32)
-    return [np.clip(line - 1, -0.5, None) for line in find_contours(mask, 0.5)]
+    Parameters
+    ----------
+    indices
+        (height, width), class indices of the whole slice.
+    index
+        The class.
+    window
+        Top, left, bottom, right in pixels; bottom and right are just outside.
+    """
+    from skimage.measure import approximate_polygon, find_contours
+
+    top, left, bottom, right = window
+    rows = slice(max(0, top - 1), bottom + 1)
+    columns = slice(max(0, left - 1), right + 1)
+    # Only the slice's own edge is an edge of objects; elsewhere they go on beyond the window.
+    edges = (
+        (int(top <= 0), int(bottom >= indices.shape[0])),
+        (int(left <= 0), int(right >= indices.shape[1])),
+    )
+    mask = np.pad(indices[rows, columns] == index, edges).astype(np.float32)
+    corner = np.array([rows.start - edges[0][0], columns.start - edges[1][0]], float)
+    return [approximate_polygon(line, _TOLERANCE) + corner for line in find_contours(mask, 0.5)]
 
 
 def both_outlines(
-    given: NDArray[Any], corrected: NDArray[Any], start: int, end: int
+    given: NDArray[Any], corrected: NDArray[Any], classes: tuple[int, int], window: Window
 ) -> tuple[list[Line], list[Line]]:
     """Return the outlines of the annotation and of the proposal, of the class that is concerned.
 
@@ -29,10 +52,13 @@ def both_outlines(
     ----------
     given, corrected
         (height, width), class indices as annotated and as they would be once corrected.
-    start, end
+    classes
         The given and the proposed class of the region; 0 is the background.
+    window
+        Where outlines are wanted.
     """
-    return contours(given, start or end), contours(corrected, end or start)
+    start, end = classes
+    return contours(given, start or end, window), contours(corrected, end or start, window)
 
 
 def segments(lines: Sequence[Line]) -> Line:

@@ -44,6 +44,8 @@ class SliceOrder:
         Height and width of the picture in the slice, where it is padded.
     spacing, unit
         Size of a pixel.
+    waits
+        Whether trust is still to come: a young network alone doubts everything.
     """
 
     key: Key
@@ -56,6 +58,7 @@ class SliceOrder:
     inside: tuple[int, int] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
+    waits: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +128,8 @@ def examine(order: SliceOrder) -> SliceFound:
     if trust is not None:
         trust = _sized(trust[None], given.shape)[0]
         if not np.isfinite(trust).any():
+            if order.waits:
+                return SliceFound(order.key, (), False, order.settled)
             trust = None
         else:
             given[~np.isfinite(trust)] = -1
@@ -156,18 +161,18 @@ def make_thumbnail(suspect: Suspect, pixels: NDArray[Any], given: NDArray[Any]) 
     """
     from napari_noisyseg.annotation.review_pictures import cut_out
 
-    top, left, bottom, right = cut_out(suspect.box, given.shape)
-    rows, columns = slice(top, bottom), slice(left, right)
+    window = cut_out(suspect.box, given.shape)
+    top, left, bottom, right = window
     corrected = given.copy()
     corrected[suspect.window][suspect.mask] = suspect.proposed
     size = np.array([bottom - top, right - left], float)
+    corner = np.array([top, left]) - 0.5
     annotation, proposal = (
-        tuple((line + 0.5) / size for line in lines)
-        for lines in both_outlines(
-            given[rows, columns], corrected[rows, columns], suspect.given, suspect.proposed
-        )
+        tuple((line - corner) / size for line in lines)
+        for lines in both_outlines(given, corrected, (suspect.given, suspect.proposed), window)
     )
-    return Thumbnail(_photograph(pixels, rows, columns), annotation, proposal)
+    picture = _photograph(pixels, slice(top, bottom), slice(left, right))
+    return Thumbnail(picture, annotation, proposal)
 
 
 def _photograph(pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_noisyseg.plugin.layers.geometry import Fit, overlay_arguments, step_of
 from napari_noisyseg.plugin.reviewing.contours import (
     Line,
+    Window,
     both_outlines,
     dashes,
     segments,
@@ -44,6 +45,7 @@ class OutlineLayers:
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = weakref.ref(viewer)
         self._layers: dict[str, weakref.ref[Vectors]] = {}
+        self._lays: dict[str, dict[str, Any]] = {}
         self._drawn_at = 0.0
         self._shown: tuple[Any, ...] | None = None
         zoom_event(viewer).connect(self._on_zoom)
@@ -51,6 +53,7 @@ class OutlineLayers:
     def show(
         self, image: Image, fit: Fit, index: int, given: NDArray[Any], corrected: NDArray[Any],
         classes: tuple[int, int],
+        window: Window,
     ) -> None:  # fmt: skip
         """Outline the annotation and the proposal on a slice.
 
@@ -62,8 +65,10 @@ class OutlineLayers:
             (height, width), class indices as annotated and once corrected.
         classes
             The given and the proposed class of the region.
+        window
+            Where outlines are drawn.
         """
-        annotation, proposal = both_outlines(given, corrected, *classes)
+        annotation, proposal = both_outlines(given, corrected, classes, window)
         self._shown = image, fit, index, annotation, proposal
         self._draw()
 
@@ -124,17 +129,26 @@ class OutlineLayers:
         layer = self._layers.get(kind, lambda: None)()
         if layer is not None and layer in viewer.layers and layer.ndim == data.shape[2]:
             layer.data = data
-            layer.edge_color = colours
+            if len(cased):
+                layer.edge_color = colours
             layer.edge_width = width
-            for name in ("scale", "translate", "rotate", "shear", "affine"):
-                setattr(layer, name, lay[name])
+            self._place(kind, layer, lay)
             return
         if layer is not None and layer in viewer.layers:
             viewer.layers.remove(layer)
+        first: Any = colours if len(cased) else [COLOURS[kind]]
         layer = Vectors(
-            data, name=NAMES[kind], ndim=data.shape[2], edge_color=colours,
+            data, name=NAMES[kind], ndim=data.shape[2], edge_color=first,
             edge_width=width, vector_style="line", opacity=1.0,
             blending="translucent_no_depth", **lay,
         )  # fmt: skip
         self._layers[kind] = weakref.ref(layer)
+        self._lays[kind] = lay
         add_quietly(viewer, layer, None)
+
+    def _place(self, kind: str, layer: Vectors, lay: dict[str, Any]) -> None:
+        """Let a layer lie where it should; each of these takes as long as drawing it anew."""
+        for name in ("scale", "translate", "rotate", "shear", "affine"):
+            if not np.array_equal(lay[name], self._lays[kind][name]):
+                setattr(layer, name, lay[name])
+        self._lays[kind] = lay

@@ -61,8 +61,6 @@ class ReviewForm(QWidget):
         The button of each act.
     again
         Trains again.
-    keys_text
-        Where the keys act.
     """
 
     filtered = Signal()
@@ -93,7 +91,6 @@ class ReviewForm(QWidget):
             "Train on the annotations as they are now, starting from the last model: what you "
             "settled counts as clean.",
         )
-        self.keys_text = Paragraph("Keys")
         self._lay_out()
         for combo in (self.layer, self.kind, self.concerned):
             combo.currentIndexChanged.connect(self._on_filter)
@@ -106,6 +103,14 @@ class ReviewForm(QWidget):
             key = texts.get(name, "")
             button.setText(f"{word}  {key}" if key else word)
             button.setMinimumWidth(button.fontMetrics().horizontalAdvance(button.text()) + 12)
+
+    def show_parts(self, *, listed: bool, decided: bool) -> None:
+        """Show the list while there is something in it, and the acts while they have a meaning."""
+        for widget in (self.list, self._legend, self.question):
+            widget.setVisible(listed)
+        for button in self.buttons.values():
+            button.setVisible(decided)
+        self._rest.setVisible(not listed)
 
     def show_choices(
         self, combo: QComboBox, everything: str, found: Sequence[tuple[object, str]]
@@ -142,10 +147,10 @@ class ReviewForm(QWidget):
             filters.addWidget(widget, place // 2, place % 2)
         filters.setColumnStretch(0, 3)
         filters.setColumnStretch(1, 2)
-        self._filters = [self.kind, self.smallest, self.layer, self.concerned]
         column.addLayout(filters)
         column.addWidget(self.list, stretch=1)
-        column.addWidget(_legend())
+        self._legend = _legend()
+        column.addWidget(self._legend)
         column.addWidget(self.question)
         acts = QGridLayout()
         acts.setSpacing(3)
@@ -155,7 +160,8 @@ class ReviewForm(QWidget):
             acts.addWidget(self.buttons[name], 1, place, 1, 2 if name == "undo" else 1)
         column.addLayout(acts)
         column.addWidget(self.again)
-        column.addWidget(self.keys_text)
+        self._rest = QWidget()  # takes the room of a list that is not there
+        column.addWidget(self._rest, stretch=1)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)

@@ -65,6 +65,15 @@ class Search(QObject):
         A `SliceFound` that is up to date.
     progressed
         Another slice was looked at, or there are others to look at.
+
+    Attributes
+    ----------
+    annotations
+        What is under review, by the layers' identities.
+    without_maps
+        Annotations with noisy slices of whose images nothing is known.
+    waits
+        Whether a training is under way that has still to learn trust.
     """
 
     found = Signal(object)
@@ -75,6 +84,7 @@ class Search(QObject):
         self._session = weakref.ref(session)
         self.annotations: dict[int, Annotation] = {}
         self.without_maps: list[Pairing] = []
+        self.waits = False
         self._known: dict[Key, Any] = {}
         self._empty: set[Key] = set()
         self._waiting: list[Key] = []
@@ -185,7 +195,7 @@ class Search(QObject):
             self._finder.found.connect(self._take)
             self._finder.failed.connect(self._skip)
             self._finder.ended.connect(self._go_on)
-        self._finder.ask(make_order(one, key[1]))
+        self._finder.ask(make_order(one, key[1], waits=self.waits))
 
     def _shown(self, session: Session) -> set[Key]:
         point = session.viewer.dims.point
@@ -225,8 +235,16 @@ class Search(QObject):
         self.progressed.emit()
 
 
-def make_order(one: Annotation, index: int) -> SliceOrder:
-    """Copy what is needed of a slice; what lies on disk is read later, in the thread."""
+def make_order(one: Annotation, index: int, *, waits: bool = False) -> SliceOrder:
+    """Copy what is needed of a slice; what lies on disk is read later, in the thread.
+
+    Parameters
+    ----------
+    one, index
+        The annotation and the slice.
+    waits
+        Whether nothing is to be found before there is trust.
+    """
     pairing, source, fit = one.pairing, one.source, one.pairing.full_fit
     sizes = picture_sizes(pairing.image)
     data = pairing.image.data
@@ -243,6 +261,7 @@ def make_order(one: Annotation, index: int) -> SliceOrder:
         inside=sizes[index] if index < len(sizes) else None,
         spacing=(float(scale[0]), float(scale[1])),
         unit="px" if unit == "pixel" else unit,
+        waits=waits,
     )
 
 

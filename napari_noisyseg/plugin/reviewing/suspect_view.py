@@ -133,7 +133,8 @@ class SuspectView(QListView):
         finally:
             self._ours = False
         self._select(current)
-        self._lay_out()
+        self.scheduleDelayedItemsLayout()
+        self.executeDelayedItemsLayout()
         bar = self.verticalScrollBar()
         if anchor is not None and anchor[0] in rows and bar is not None:
             now = self.visualRect(self._model.index(rows.index(anchor[0]))).top()
@@ -172,9 +173,6 @@ class SuspectView(QListView):
                 if rect.intersects(viewport.rect()):
                     return self.entries[index.row()], rect.top()
         return None
-
-    def _lay_out(self) -> None:
-        super().doItemsLayout()  # type: ignore[misc]
 
     def _select(self, entry: Entry | None) -> None:
         self._ours = True
@@ -261,7 +259,7 @@ def _draw_lines(
     *,
     dashed: bool,
 ) -> None:
-    pens = [QPen(QColor(0, 0, 0, 170), 3.4), QPen(QColor.fromRgbF(*colour), 1.8)]
+    pens = [QPen(QColor(0, 0, 0, 130), 2.8), QPen(QColor.fromRgbF(*colour), 1.8)]
     if dashed:
         for pen in pens:
             pen.setDashPattern([2.5 * 1.8 / pen.widthF(), 2.2 * 1.8 / pen.widthF()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,3 +86,15 @@ def _corners(image: Image, fit: Fit, box: Box) -> np.ndarray:
         for column in (left, right)
     ]
     return np.asarray(corners, float)
+
+
+def wide_window(box: Box, shape: Sequence[int]) -> Box:
+    """Return what is seen of a slice when a box fills a third of a canvas, and as much around it."""
+    reach = SHARE * max(LEAST, box[2] - box[0], box[3] - box[1])
+    top, left, bottom, right = box
+    return (
+        max(0, top - reach),
+        max(0, left - reach),
+        min(int(shape[0]), bottom + reach),
+        min(int(shape[1]), right + reach),
+    )

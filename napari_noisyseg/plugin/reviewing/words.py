@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_noisyseg.plugin.reviewing.search import Search
+    from napari_noisyseg.plugin.reviewing.suspect_list import Entry
     from napari_noisyseg.plugin.session import Session
 
 Action = Literal["", "annotations", "training", "predict", "again"]
@@ -71,8 +72,10 @@ def next_thing(
     if not search.annotations:
         return _nothing_yet(session, search, running)
     if running and job is not None:
-        done = progress_text(job.progress)
-        return NextThing(f"Training, {done}. {_places(places)} doubted by now; the list follows.")
+        done = f"Training, {progress_text(job.progress)}."
+        if not places:
+            return NextThing(f"{done} Suspects are listed as soon as it doubts something.")
+        return NextThing(f"{done} {_places(places)} doubted by now; the list follows.")
     if search.left and not places:
         total = len(search.keys)
         return NextThing(f"Looking for suspects: {total - search.left} of {total} slices.")
@@ -116,6 +119,15 @@ def _nothing_yet(session: Session, search: Search, running: bool) -> NextThing:
 def _any_noisy(layers: Sequence[Layer]) -> bool:
     marks = [read_mark(layer) for layer in layers]
     return any(m.role is Role.NOISY or Role.NOISY in m.slices.values() for m in marks)
+
+
+def question_text(entry: Entry | None, *, editing: bool, key: str) -> str:
+    """Return what the selected suspect asks; how to begin where none is selected."""
+    if editing:
+        return "Paint what is right; what you paint is clean. Then go to the next one."
+    if entry is None:
+        return f"Choose one, or press {key} for the next."
+    return QUESTIONS[entry.suspect.kind]
 
 
 def _places(number: int) -> str:

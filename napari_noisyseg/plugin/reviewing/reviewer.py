@@ -1,0 +1,244 @@
+"""What a review does: look at a suspect, decide about it, go to the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from napari.layers import Shapes
+from psygnal import Signal
+
+from napari_noisyseg.plugin.layers.annotated import read_labels
+from napari_noisyseg.plugin.layers.geometry import Fit
+from napari_noisyseg.plugin.predicting.predictions import Predictions
+from napari_noisyseg.plugin.reviewing.again import last_dice, last_run, method_of, train_again
+from napari_noisyseg.plugin.reviewing.brush import Brush
+from napari_noisyseg.plugin.reviewing.examining import SliceFound
+from napari_noisyseg.plugin.reviewing.from_shapes import labels_of_shapes
+from napari_noisyseg.plugin.reviewing.outline_layers import OutlineLayers
+from napari_noisyseg.plugin.reviewing.search import Annotation, Search
+from napari_noisyseg.plugin.reviewing.settling import Settling
+from napari_noisyseg.plugin.reviewing.suspect_list import Entry, SuspectList
+from napari_noisyseg.plugin.reviewing.view import show_region, wide_window
+from napari_noisyseg.plugin.window.notices import Told
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Layer
+
+    from napari_noisyseg.plugin.session import Session
+
+
+class Reviewer:
+    """Goes through the suspects of a viewer.
+
+    Parameters
+    ----------
+    session
+        What the docks share.
+    search
+        Finds the suspects.
+
+    Attributes
+    ----------
+    changed
+        Emitted when there is something else to show.
+    suspects
+        The list; `SuspectList.held` is what the user looks at.
+    settling, brush, outlines
+        What decides, paints and draws.
+    method
+        The way of learning of the newest run; empty without one.
+    """
+
+    changed = Signal()
+
+    def __init__(self, session: Session, search: Search) -> None:
+        self.session = session
+        self.search = search
+        self.settling = Settling.of(session)
+        self.suspects = SuspectList()
+        self.outlines = OutlineLayers(session.viewer)
+        self.brush = Brush(self.settling, self._fit_of)
+        self.method = ""
+        self._after: Entry | None = None
+
+    # -- what the user does
+
+    def choose(self, entry: Entry) -> None:
+        """Look at a suspect: its slice, near enough, outlined; nothing is decided."""
+        self.brush.put_down()
+        self.suspects.held = entry
+        annotation = self.search.annotations.get(entry.key[0])
+        if annotation is not None:
+            pairing = annotation.pairing
+            index, box = entry.key[1], entry.suspect.box
+            show_region(self.session.viewer, pairing.image, pairing.full_fit, index, box)
+            self.outline()
+        self.changed.emit()
+
+    def accept(self) -> None:
+        """Write the proposal into the annotation."""
+        entry = self._open_entry()
+        layer = None if entry is None else self._labels(entry)
+        if entry is None or layer is None:
+            return
+        annotation = self.search.annotations[entry.key[0]]
+        label = annotation.classes.labels[entry.suspect.proposed]
+        if label is None:
+            return
+        following = self._following_of(entry)
+        with Told():
+            self.settling.accept(entry, layer, annotation.pairing.full_fit, label)
+            self._go_to(following)
+
+    def keep(self) -> None:
+        """Say that the annotation is right at the suspect."""
+        self._settle(self.settling.keep)
+
+    def ignore(self) -> None:
+        """Leave the region out of training."""
+        self._settle(self.settling.ignore)
+
+    def edit(self) -> None:
+        """Have the brush ready to correct the region by hand."""
+        entry = self._open_entry()
+        layer = None if entry is None else self._labels(entry)
+        if entry is None or layer is None:
+            return
+        label = self.search.annotations[entry.key[0]].classes.labels[entry.suspect.proposed]
+        self._after = self._following_of(entry)
+        self.brush.take_up(self.session.viewer, entry, layer, 0 if label is None else label)
+        self.changed.emit()
+
+    def next(self) -> None:
+        """Look at the next suspect."""
+        self._move(1)
+
+    def previous(self) -> None:
+        """Look at the previous suspect."""
+        self._move(-1)
+
+    def undo(self) -> None:
+        """Take the last step back."""
+        self.brush.put_down()
+        self.session.history.undo()
+
+    def train_again(self) -> None:
+        """Train on the annotations as they are now, from the last model on."""
+        self.brush.put_down()
+        before = last_dice(self.session)
+        with Told():
+            self.settling.before = before, train_again(self.session)
+
+    def predict(self) -> None:
+        """Let the newest model predict the images under review."""
+        run = last_run(self.session)
+        pairings = [one.pairing for one in self.search.annotations.values()]
+        images = [p.image for p in [*self.search.without_maps, *pairings]]
+        with Told():
+            if run is not None and images:
+                there = list(dict.fromkeys(images))
+                Predictions.of(self.session).predict_layers(there, run, whole=True)
+
+    # -- what happens
+
+    def take(self, found: SliceFound) -> None:
+        """List what was found in a slice."""
+        self.suspects.take(found)
+
+    def refresh(self) -> None:
+        """See which annotations, maps and slices there are by now."""
+        self.search.refresh(self.method)
+        self.suspects.keep_only(self.search.keys)
+        self.watch()
+
+    def take_run(self) -> None:
+        """Take note that there is another run."""
+        self.method = method_of(self.session)
+
+    def watch(self) -> None:
+        """Hear of all strokes on the annotations under review."""
+        self.brush.watch([one.pairing.layer for one in self.search.annotations.values()])
+
+    def on_done(self, entry: Entry | None) -> None:
+        """Take a suspect out of the list that was settled."""
+        if entry is not None:
+            self.suspects.remove(entry)
+
+    def on_undone(self, entry: Entry | None) -> None:
+        """Put a suspect back into the list whose settling was undone, and look at it."""
+        if entry is not None and entry.key[0] in self.search.annotations:
+            self.suspects.restore(entry)
+            self.choose(entry)
+
+    def outline(self) -> None:
+        """Outline what is looked at, as annotated and as proposed."""
+        entry = self.suspects.held
+        annotation = None if entry is None else self.search.annotations.get(entry.key[0])
+        if entry is None or annotation is None:
+            return
+        pairing, suspect, index = annotation.pairing, entry.suspect, entry.key[1]
+        labels = read_labels(pairing.layer, pairing.image, pairing.full_fit, index)
+        given = annotation.classes.indices(labels)
+        corrected = given.copy()
+        corrected[suspect.window][suspect.mask] = suspect.proposed
+        classes = suspect.given, suspect.proposed
+        window = wide_window(suspect.box, given.shape)
+        self.outlines.show(
+            pairing.image, pairing.full_fit, index, given, corrected, classes, window
+        )
+
+    def leave(self) -> None:
+        """Let the brush and the outlines go."""
+        self.brush.leave()
+        self.outlines.clear()
+
+    def _settle(self, act: Callable[[Entry, Layer], None]) -> None:
+        entry = self._open_entry()
+        if entry is None:
+            return
+        annotation = self.search.annotations[entry.key[0]]
+        following = self._following_of(entry)
+        act(entry, annotation.pairing.layer)
+        self._go_to(following)
+
+    def _open_entry(self) -> Entry | None:
+        """Return the suspect to be decided."""
+        entry = self.suspects.held
+        there = entry is not None and entry.key[0] in self.search.annotations
+        return entry if there and entry in self.suspects.entries else None
+
+    def _labels(self, entry: Entry) -> Labels | None:
+        """Return the Labels layer of a suspect; shapes are turned into one."""
+        annotation: Annotation = self.search.annotations[entry.key[0]]
+        layer = annotation.pairing.layer
+        if not isinstance(layer, Shapes):
+            return layer
+        made = labels_of_shapes(self.session, annotation.pairing)
+        self.suspects.move(id(layer), id(made))
+        self.search.refresh(self.method)
+        self.watch()
+        return made if id(made) in self.search.annotations else None
+
+    def _move(self, step: int) -> None:
+        rows, held = self.suspects.rows, self.suspects.held
+        target = self.suspects.neighbour(rows, held, step)
+        if held is None and self._after in rows:
+            target = self._after
+        if target is not None:
+            self.choose(target)
+
+    def _following_of(self, entry: Entry) -> Entry | None:
+        rows = self.suspects.rows
+        return self.suspects.neighbour(rows, entry, 1) or self.suspects.neighbour(rows, entry, -1)
+
+    def _go_to(self, entry: Entry | None) -> None:
+        if entry is not None and entry in self.suspects.entries:
+            self.choose(entry)
+        else:
+            self.outlines.clear()
+            self.changed.emit()
+
+    def _fit_of(self, layer: Layer) -> Fit | None:
+        annotation = self.search.annotations.get(id(layer))
+        return None if annotation is None else annotation.pairing.full_fit
