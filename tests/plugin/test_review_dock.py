@@ -15,8 +15,8 @@ from .reviewed import add_maps, add_reviewed, crowd, truth
 
 
 def open_dock(viewer, qtbot):
-    dock, widget = viewer.window.add_plugin_dock_widget("napari-noisyseg", "Review")
-    widget = widget if isinstance(widget, ReviewDock) else widget._inner
+    _, widget = viewer.window.add_plugin_dock_widget("napari-noisyseg", "Review")
+    assert isinstance(widget, ReviewDock)
     qtbot.waitUntil(lambda: widget._following, timeout=5000)
     return widget
 
