@@ -162,7 +162,8 @@ class Trust(Method):
                 {
                     "followed": one.followed,
                     "total": one.total,
-                    "posterior": [torch.from_numpy(p) for p in one.posterior],
+                    "near": [torch.from_numpy(p) for p in one.near],
+                    "beyond": [torch.from_numpy(p) for p in one.beyond],
                     "expected": [torch.from_numpy(p) for p in one.expected],
                 }
                 for one in self.corrections
@@ -184,7 +185,8 @@ class Trust(Method):
             one.followed, one.total = float(each["followed"]), float(each["total"])
             if not (0 <= one.followed <= 1 and 0 <= one.total < math.inf):
                 raise ValueError("no correction")
-            one.posterior = self._checked(each["posterior"])
+            one.near = self._checked(each["near"])
+            one.beyond = self._checked(each["beyond"])
             one.expected = self._checked(each["expected"])
             restored.append(one)
         self.corrections, self.corrected_at = restored, at
@@ -194,9 +196,9 @@ class Trust(Method):
             raise ValueError("corrections of other images")
         for one, grid in zip(saved, self.posterior.grids, strict=True):
             if not isinstance(one, Tensor) or one.dtype != torch.float16:
-                raise ValueError("no posterior")
+                raise ValueError("no rate")
             if tuple(one.shape) != grid:
-                raise ValueError("a posterior of another image")
+                raise ValueError("a rate of another image")
             if not bool(((one >= 0) & (one <= 1)).all()):
                 raise ValueError("no probabilities")
         return [one.numpy() for one in saved]
@@ -219,7 +221,7 @@ class Trust(Method):
                            self.config.seed, check)  # fmt: skip
         if old is not None:
             fresh.followed, fresh.total = old.followed, old.total
-            fresh.posterior, fresh.expected = old.posterior, old.expected
+            fresh.near, fresh.beyond, fresh.expected = old.near, old.beyond, old.expected
         return fresh
 
     def _given(self, item: int) -> NDArray[np.int16]:

@@ -27,7 +27,6 @@ from napari_noisyseg.learning.noise_model import (
     Rater,
     ambiguous,
     outline_of,
-    rater_of,
     root,
 )
 
@@ -44,7 +43,7 @@ AGREEING, SLOPE = 0.85, 0.03
 and how sharply."""
 BELIEVED = 0.25
 """How much the noise model counts where a single given label is judged."""
-MOST_FOLLOWED = 0.8
+MOST_FOLLOWED = 0.5
 """Largest share of the expected outline in what is trained on."""
 
 
@@ -60,12 +59,16 @@ class Teachers:
         What they are worth in the ambiguous band and everywhere.
     held_out
         Their mean Dice on held-out clean images; nan if unknown.
+    unseen
+        Of each held-out clean image: the probabilities, the true mask and where it says anything, each
+        (*frame).
     """
 
     chances: Sequence[Sequence[Floats]]
     band: Rater
     overall: Rater
     held_out: float
+    unseen: Sequence[tuple[Floats, Mask, Mask]] = ()
 
 
 @dataclass
@@ -82,6 +85,9 @@ class Correction:
         Of the pixels that are looked at.
     check
         Called for every image; may raise, and then nothing has changed.
+    near, beyond
+        How often such a pixel belongs to the class, by the noise model, where the teacher is not sure
+        and everywhere, each (*grid), float16.
     posterior
         Probability of the class given image and annotation, each (*grid), float16.
     belief
@@ -99,6 +105,8 @@ class Correction:
     annotated: Sequence[Mask]
     seed: int = 0
     check: Callable[[], None] = lambda: None
+    near: list[Half] = field(default_factory=list)
+    beyond: list[Half] = field(default_factory=list)
     posterior: list[Half] = field(default_factory=list)
     belief: list[Half] = field(default_factory=list)
     expected: list[Half] = field(default_factory=list)
@@ -113,77 +121,76 @@ class Correction:
         )
         found = sum(float(p[a].sum()) for p, a in zip(chances, self.annotated, strict=True))
         total = shrunk_total(found, float(marked))
-        logits, means = self._logits(chances, teachers.band, teachers.overall)
-        raw = [2 * logit(np.clip(mean, 1e-4, 1 - 1e-4)) for mean in means]
-        self.expected = _with_total(raw, self.annotated, total)
+        self.near, self.beyond = self._rates(chances, teachers)
+        self.expected = _with_total([2 * _logit(r) for r in self.beyond], self.annotated, total)
         self.followed = self._following(teachers)
         self.total = total
-        return self._conclude(chances, logits)
+        return self._conclude(chances)
 
     def go_on(self, chances: Sequence[Floats]) -> list[Half]:
         """Correct again by what the network that is trained says of all images by now.
 
-        What its word is worth is measured against the last posterior, as expectation maximisation
-        does. Returns what is to be trained on, each (*grid), 0 to 1.
+        The noise model stays the teachers': the network has learned from the annotations, and would
+        confirm them. Returns what is to be trained on, each (*grid), 0 to 1.
         """
-        chances = [np.clip(p, SURE, 1 - SURE) for p in chances]
-        band = rater_of(chances, self.posterior, ambiguous)
-        overall = rater_of(chances, self.posterior)
-        logits, _ = self._logits(chances, band, overall)
-        return self._conclude(chances, logits)
+        return self._conclude([np.clip(p, SURE, 1 - SURE) for p in chances])
 
-    def _logits(
-        self, chances: Sequence[Floats], band: Rater, overall: Rater
-    ) -> tuple[list[Floats], list[Floats]]:
-        """Logits of teacher times noise model; and the noise model's means, everywhere."""
-        sample = _Sample(len(chances), self.seed)
-        bands, outlines = [], []
+    def _rates(
+        self, chances: Sequence[Floats], teachers: Teachers
+    ) -> tuple[list[Half], list[Half]]:
+        """Ask the noise model: in the ambiguous band, and everywhere."""
+        noisy, clean = (_Sample(len(each), self.seed) for each in (chances, teachers.unseen))
+        outlines = []
         for mask, annotated, chance in zip(self.masks, self.annotated, chances, strict=True):
             self.check()
             outline = outline_of(mask & annotated)
-            bands.append(ambiguous(chance) & annotated)
-            sample.add(outline, chance, annotated, bands[-1])
             outlines.append(outline.features.astype(np.float16))
-        everywhere = sample.fit(everywhere=True)
-        self.check()
-        near = sample.fit(everywhere=False)
-        prior = _log_odds(overall, sample.mean(everywhere=True))
-        near_prior = _log_odds(band, sample.mean(everywhere=False))
-        logits, means = [], []
-        for features, chance, where in zip(outlines, chances, bands, strict=True):
+            noisy.add(outline, chance, annotated, reliance(chance, outline.distance))
+        for chance, mask, known in teachers.unseen:
             self.check()
-            described = features.astype(np.float32)
-            means.append(everywhere(described))
-            beyond = _log_odds(overall, means[-1]) - prior
-            added = np.where(
-                where, _log_odds(band, near(described)) - near_prior, BEYOND_BAND * beyond
-            )
-            logits.append((logit(chance) + added).astype(np.float32))
-        return logits, means
+            clean.add(outline_of(mask & known), chance, known, 1.0)
+        found = []
+        for rater, in_band in ((teachers.band, True), (teachers.overall, False)):
+            mean, usual = noisy.fit(in_band), clean.fit(in_band)
+            rates = []
+            for features, mask, annotated in zip(outlines, self.masks, self.annotated, strict=True):
+                self.check()
+                described = features.astype(np.float32)
+                known_mean = None if usual is None else usual(described)
+                assert mean is not None
+                rates.append(rater.rate(mean(described), known_mean, mask & annotated))
+            found.append([rate.astype(np.float16) for rate in rates])
+        return found[0], found[1]
 
     def _following(self, teachers: Teachers) -> float:
         """How far the expected outline is to be followed.
 
         It is better than the teachers if it agrees with each of them as well as they agree with the
-        truth (on held-out clean images) and with one another (here).
+        truth (on held-out clean images) and with one another (here). A single teacher cannot tell.
         """
+        if len(teachers.chances) < 2:
+            return 0.0
         outlines = [outline > 0.5 for outline in self.expected]
         own = [[chance > 0.5 for chance in each] for each in teachers.chances]
         agreement = float(np.mean([_mean_dice(outlines, each) for each in own]))
         pairs = [_mean_dice(a, b) for i, a in enumerate(own) for b in own[:i]]
-        theirs = float(np.mean(pairs)) if pairs else agreement
+        theirs = float(np.mean(pairs))
         known = theirs if math.isnan(teachers.held_out) else teachers.held_out
         relative = agreement / max(math.sqrt(known * theirs), 1e-6)
         return MOST_FOLLOWED * float(expit((relative - AGREEING) / SLOPE))
 
-    def _conclude(self, chances: Sequence[Floats], logits: Sequence[Floats]) -> list[Half]:
-        """Keep posterior and belief; give what is to be trained on."""
-        self.belief = []
-        for chance, z, outline in zip(chances, logits, self.expected, strict=True):
+    def _conclude(self, chances: Sequence[Floats]) -> list[Half]:
+        """Put teacher and noise model together; give what is to be trained on."""
+        logits, beliefs = [], []
+        for place, (chance, annotated) in enumerate(zip(chances, self.annotated, strict=True)):
+            self.check()
             own = logit(chance)
-            drawn = logit(np.clip(outline.astype(np.float32), SURE, 1 - SURE))
-            belief = own + BELIEVED * (z - own) + self.followed * drawn
-            self.belief.append(expit(belief).astype(np.float16))
+            beyond = BEYOND_BAND * _logit(self.beyond[place])
+            added = np.where(ambiguous(chance) & annotated, _logit(self.near[place]), beyond)
+            logits.append((own + added).astype(np.float32))
+            drawn = self.followed * _logit(self.expected[place])
+            beliefs.append(expit(own + BELIEVED * added + drawn).astype(np.float16))
+        self.belief = beliefs
         self.posterior = _with_total(logits, self.annotated, self.total)
         sharp = _with_total([SHARPNESS * z for z in logits], self.annotated, self.total)
         share = np.float16(self.followed)
@@ -199,29 +206,23 @@ class _Sample:
         self._seed = seed
         self._parts: list[tuple[Floats, Floats, Floats, Mask]] = []
 
-    def add(self, outline: Outline, chance: Floats, annotated: Mask, band: Mask) -> None:
+    def add(self, outline: Outline, chance: Floats, annotated: Mask, weight: float) -> None:
         places = np.flatnonzero(annotated)
         places = self._rng.choice(places, min(self._share, len(places)), replace=False)
-        weight = np.full(len(places), reliance(chance, outline.distance), np.float32)
+        weights = np.full(len(places), weight, np.float32)
         features = outline.features.reshape(-1, outline.features.shape[-1])[places]
-        self._parts.append((features, chance.ravel()[places], weight, band.ravel()[places]))
+        band = ambiguous(chance).ravel()[places]
+        self._parts.append((features, chance.ravel()[places], weights, band))
 
-    def fit(self, *, everywhere: bool) -> MeanChance:
-        features, chance, weight = self._chosen(everywhere)
-        return MeanChance(features, chance, weight, self._seed)
-
-    def mean(self, *, everywhere: bool) -> Floats:
-        """Give the teacher's mean probability, an array of one."""
-        _, chance, weight = self._chosen(everywhere)
-        mean = np.average(chance, weights=weight) if weight.sum() > 0 else 0.5
-        return np.array([mean], np.float32)
-
-    def _chosen(self, everywhere: bool) -> tuple[Floats, Floats, Floats]:
+    def fit(self, in_band: bool) -> MeanChance | None:
+        """Fit the mean, in the ambiguous band or everywhere; None without any image."""
+        if not self._parts:
+            return None
         features, chance, weight, band = (
             np.concatenate(part) for part in zip(*self._parts, strict=True)
         )
-        chosen = slice(None) if everywhere else band
-        return features[chosen], chance[chosen], weight[chosen]
+        chosen = band if in_band else slice(None)
+        return MeanChance(features[chosen], chance[chosen], weight[chosen], self._seed)
 
 
 def shrunk_total(found: float, marked: float) -> float:
@@ -248,8 +249,8 @@ def reliance(chance: Floats, distance: Floats) -> float:
     return float(np.clip(deep - far, 1e-3, 1))
 
 
-def _log_odds(rater: Rater, mean: Floats) -> Floats:
-    odds: Floats = logit(rater.without_blur(mean))
+def _logit(chance: Half) -> Floats:
+    odds: Floats = logit(np.clip(chance.astype(np.float32), SURE, 1 - SURE))
     return odds
 
 

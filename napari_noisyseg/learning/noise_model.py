@@ -116,9 +116,12 @@ def _ellipse_distance(
         for j in range(dimensions):
             moments[:, i, j] = np.bincount(flat, (own[i] * own[j]).ravel(), count + 1) / area
     # A pixel's own extent: without it a line would have no inverse.
-    inverse = np.linalg.inv(moments + np.eye(dimensions) / 12)[nearest]
-    away_all = np.stack(away, -1)
-    square = np.einsum("...i,...ij,...j->...", away_all, inverse, away_all)
+    inverse = np.linalg.inv(moments + np.eye(dimensions) / 12)
+    square = np.zeros(objects.shape)
+    for i in range(dimensions):
+        for j in range(dimensions):
+            square += away[i] * away[j] * inverse[:, i, j][nearest]
+    square = np.maximum(square, 0)
     distance: NDArray[np.float64] = np.sqrt(square / (dimensions + 2))
     return distance
 
@@ -136,15 +139,36 @@ class Rater:
     inside: float
     outside: float
 
-    def without_blur(self, mean: Floats) -> Floats:
-        """Turn mean probabilities into how often the object is there; float32, `SURE` to 1 - `SURE`.
+    def rate(self, mean: Floats, usual: Floats | None, inside: Mask) -> Floats:
+        """Turn the rater's mean probability into how often the object is there.
 
-        If the rater's error on a pixel does not depend on what the mean was taken over, the mean is
-        ``r inside + (1 - r) outside``, with r what is asked for.
+        If the rater's error on a pixel does not depend on whether the label is right, its mean over
+        pixels that lie alike is ``r a + (1 - r) b``, with r what is asked for, a its mean where the
+        object is there and b where it is not. Inside the outline a is what it usually says there,
+        when the outline is right; outside, b is.
+
+        Parameters
+        ----------
+        mean
+            Its mean probability by the place in noisy masks, (*spatial).
+        usual
+            The same of masks that are right; None if there are none: `inside` and `outside` stand for
+            it.
+        inside
+            Which pixels are inside the noisy outline.
+
+        Returns
+        -------
+        ndarray
+            (*spatial), float32, `SURE` to 1 - `SURE`.
         """
-        rate = (mean - self.outside) / max(self.inside - self.outside, 0.05)
-        clipped: Floats = np.clip(rate, SURE, 1 - SURE).astype(np.float32)
-        return clipped
+        least = 0.05
+        present = np.maximum(self.inside if usual is None else usual, self.outside + least)
+        absent = np.minimum(self.outside if usual is None else usual, self.inside - least)
+        within = (mean - self.outside) / (present - self.outside)
+        beside = (mean - absent) / np.maximum(self.inside - absent, least)
+        rate: Floats = np.clip(np.where(inside, within, beside), SURE, 1 - SURE).astype(np.float32)
+        return rate
 
 
 def rater_of(

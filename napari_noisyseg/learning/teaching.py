@@ -217,6 +217,7 @@ def _measured(
         rater_of(*_pixels(judged, truth, band)),
         rater_of(*_pixels(judged, truth, known)),
         float(np.mean(scores)),
+        [one for one in zip(judged, truth, known, strict=True) if one[2].any()],
     )
 
 

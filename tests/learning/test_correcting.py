@@ -213,10 +213,10 @@ def test_a_damaged_state_is_refused() -> None:
     noisy = NoisyFake()
     whole = corrected(noisy).state()
     first = whole["corrections"][0]
-    half = first["posterior"]
+    half = first["near"]
 
-    def with_posterior(value: Any) -> dict[str, Any]:
-        return {**whole, "corrections": [{**first, "posterior": value}]}
+    def with_rates(value: Any) -> dict[str, Any]:
+        return {**whole, "corrections": [{**first, "near": value}]}
 
     damaged: list[Any] = [
         {}, None, 3, {**whole, "corrected_at": "now"}, {**whole, "corrected_at": 11},
@@ -225,10 +225,10 @@ def test_a_damaged_state_is_refused() -> None:
         {**whole, "corrections": [{**first, "total": -1.0}]},
         {**whole, "corrections": [{**first, "followed": 2.0}]},
         {**whole, "corrections": [{"followed": 0.5}]},
-        with_posterior(half[:-1]), with_posterior([*half, half[0]]),
-        with_posterior([p.float() for p in half]), with_posterior([p[:3] for p in half]),
-        with_posterior([p * torch.nan for p in half]), with_posterior([p + 2 for p in half]),
-        with_posterior(None), with_posterior([1, 2, 3]),
+        with_rates(half[:-1]), with_rates([*half, half[0]]),
+        with_rates([p.float() for p in half]), with_rates([p[:3] for p in half]),
+        with_rates([p * torch.nan for p in half]), with_rates([p + 2 for p in half]),
+        with_rates(None), with_rates([1, 2, 3]),
     ]  # fmt: skip
     for state in damaged:
         method = method_of(noisy)
@@ -241,7 +241,7 @@ def test_a_check_that_raises_leaves_the_last_corrections() -> None:
     noisy = NoisyFake(3)
     method = corrected(noisy)
     before = copy.deepcopy((method.state(), method.maps.state()))
-    for limit in (0, 2, 5, 9):
+    for limit in (0, 2, 4, 5):
         left = limit
 
         def check() -> None:

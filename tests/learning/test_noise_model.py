@@ -150,18 +150,31 @@ def test_a_rater_freed_of_its_blur_gives_back_a_known_mixture(
 ) -> None:
     rate = np.linspace(0.05, 0.95, 19, dtype=np.float32)
     mean = rate * inside + (1 - rate) * outside
-    found = Rater(inside, outside).without_blur(mean)
-    assert np.allclose(found, rate, atol=1e-5)
-    assert found.dtype == np.float32
+    for within in (True, False):
+        found = Rater(inside, outside).rate(mean, None, np.full(mean.shape, within))
+        assert np.allclose(found, rate, atol=0.06 if outside == 0 or inside == 1 else 1e-5)
+        assert found.dtype == np.float32
+
+
+def test_masks_of_which_the_rater_says_what_it_says_of_right_ones_are_right() -> None:
+    usual = np.array([0.3, 0.55, 0.7, 0.2, 0.35, 0.5], np.float32)
+    inside = np.array([True, True, True, False, False, False])
+    found = Rater(0.8, 0.1).rate(usual, usual, inside)
+    assert np.allclose(found, np.where(inside, 1 - SURE, SURE))
+    # Outside, it says of the noisy masks what it says in the middle of objects: they lie too far in.
+    found = Rater(0.8, 0.1).rate(np.full(6, 0.8, np.float32), usual, inside)
+    assert (found > 0.9).all()
 
 
 def test_a_rate_never_leaves_the_sure_ends_even_of_a_rater_worth_nothing() -> None:
     mean = np.linspace(0, 1, 11, dtype=np.float32)
     for rater in (Rater(0.8, 0.3), Rater(0.5, 0.5), Rater(0.2, 0.9)):
-        found = rater.without_blur(mean)
-        assert found.min() >= np.float32(SURE)
-        assert found.max() <= np.float32(1 - SURE)
-        assert (np.diff(found) >= 0).all()
+        for inside in (True, False):
+            for usual in (None, np.full(11, 0.4, np.float32)):
+                found = rater.rate(mean, usual, np.full(11, inside))
+                assert found.min() >= np.float32(SURE)
+                assert found.max() <= np.float32(1 - SURE)
+                assert (np.diff(found) >= 0).all()
 
 
 def test_a_rater_is_measured_by_its_mean_on_both_sides_of_the_truth() -> None:
