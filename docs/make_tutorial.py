@@ -3,8 +3,8 @@
     python docs/make_tutorial.py                                             where there is a screen
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_tutorial.py     where there is none
 
-Trains on the sample twice over a minute or so, and writes ``docs/images/tutorial-*.png``. The runs go
-into a temporary folder.
+Trains on the sample twice, half a minute or so each, and writes ``docs/images/tutorial-*.png``. The
+runs go into a temporary folder.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ IMAGES = Path(__file__).parent / "images"
 LEFT = Qt.MouseButton.LeftButton
 SLICE = 34
 """The slice that is shown: a polygon that leaves much of its lesion out."""
+ACCEPTED = 30
+"""Proposals that are accepted before the second training."""
 
 
 class Tour:
@@ -60,6 +62,11 @@ class Tour:
     def click(self, widget: QWidget) -> None:
         """Click a widget in its middle."""
         QTest.mouseClick(widget, LEFT, pos=QPoint(widget.width() // 2, widget.height() // 2))
+        self.wait(0.3)
+
+    def press(self, key: Qt.Key) -> None:
+        """Press a key on the canvas."""
+        QTest.keyClick(self.viewer.window._qt_viewer.canvas.native, key)
         self.wait(0.3)
 
     def picture(self, name: str) -> None:
@@ -110,8 +117,21 @@ def take(tour: Tour) -> None:
     tour.wait(3)
     tour.picture("finished")
 
+    review = tour.dock("Review")
+    tour.wait(60, lambda: not review.search.left and len(review.form.list.entries) > 0)
+    for name in ("weights: lesions", "probability: lesions"):
+        viewer.layers[name].visible = False
+    tour.press(Qt.Key.Key_N)
+    tour.picture("review")
+    for _ in range(ACCEPTED):
+        tour.press(Qt.Key.Key_A)
+    tour.click(review.form.again)
+    job = review.session.job
+    tour.wait(1200, lambda: job.is_over)
+    tour.wait(10, lambda: "→" in review.form.gains.text() and not review.search.left)
+    tour.picture("reviewed")
+
     prediction = tour.dock("Prediction")
-    viewer.layers["weights: lesions"].visible = False
     tour.click(prediction.form.predict_button)
     tour.wait(120, lambda: not prediction.form.stop_button.isEnabled())
     tour.picture("prediction")

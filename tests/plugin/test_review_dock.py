@@ -343,3 +343,15 @@ def test_regions_lie_on_the_image_whatever_its_scale(viewer, qtbot):
     press(viewer, qtbot, Qt.Key.Key_A)
     assert np.array_equal(layer.data[3], truth()[3])
     assert entry.suspect.world_area == pytest.approx(entry.suspect.area / 8)
+
+
+def test_of_a_region_that_fills_its_slice_the_whole_slice_is_shown(dock, viewer, layer, qtbot):
+    from napari_noisyseg.plugin.layers.geometry import Fit
+    from napari_noisyseg.plugin.reviewing.view import show_region
+
+    fit = Fit((4,), (64, 64), None, 0, (64, 64))
+    show_region(viewer, viewer.layers["cells"], fit, 3, (0, 2, 30, 60))
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    assert viewer.dims.current_step[0] == 3
+    assert camera.center[-2:] == pytest.approx((31.5, 31.5))
+    assert camera.zoom == pytest.approx(min(canvas_size(viewer)) / 64)

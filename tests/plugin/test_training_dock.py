@@ -314,7 +314,7 @@ def test_a_real_training_bears_what_is_done_to_its_layers(viewer, make_dock, sai
     assert headline(dock).startswith("Done in")  # the results are there to look at
     assert len(dock.session.job.curves.epochs) == 12
     assert "noisy loss" in dock.form.figures.text().lower()
-    assert headline(dock).endswith("The weights show what to look at.")
+    assert headline(dock).endswith("Settle what it doubts in the review dock.")
     viewer.layers.clear()
     ready(qtbot, dock)
     assert headline(dock) == "Open an image and its annotations to begin."

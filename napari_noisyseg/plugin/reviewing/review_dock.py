@@ -60,6 +60,7 @@ class ReviewDock(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._job: Any = None
         self._following = False
+        self._left: tuple[Any, ...] | None = None
         self._action: Action = ""
         acts = {name: getattr(self.reviewer, name) for name in KEYS}
         self._acts = {name: DockKey(key, name, acts[name]) for name, key in KEYS.items()}
@@ -98,7 +99,8 @@ class ReviewDock(QWidget):
             dock.visibilityChanged.connect(self._come_forward)
         self._come_forward(True)
         self._take_run()
-        self.search.everything_written()
+        if self._left != self._seen():
+            self.search.everything_written()
 
     def hideEvent(self, event: QHideEvent | None) -> None:
         """Give keys back, take the outlines away, and rest until the dock is shown again."""
@@ -106,6 +108,7 @@ class ReviewDock(QWidget):
         if not self._following:
             return
         self._following = False
+        self._left = self._seen()
         if (dock := dock_around(self)) is not None:
             dock.visibilityChanged.disconnect(self._come_forward)
         for signal, slot in self._signals():
@@ -115,6 +118,12 @@ class ReviewDock(QWidget):
             timer.stop()
         with suppress(ReferenceError):  # the viewer may be gone before its window
             self._come_forward(False)
+
+    def _seen(self) -> tuple[Any, ...]:
+        """Return what tells whether any maps were filled in between."""
+        job, task = self.session.job, Predictions.of(self.session).task
+        training = None if job is None else (id(job), job.state, job.progress.done)
+        return training, None if task is None else (id(task), task.state, task.done)
 
     def _signals(self) -> list[tuple[Any, Any]]:
         session, reviewer = self.session, self.reviewer

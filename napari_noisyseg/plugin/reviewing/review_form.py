@@ -127,8 +127,9 @@ class ReviewForm(QWidget):
             values = [value for value, _ in wanted]
             combo.setCurrentIndex(values.index(chosen) if chosen in values else 0)
             combo.blockSignals(False)
-        # A choice of one is none; one that is in force stays to be seen.
-        combo.setVisible(len(found) > 1 or combo.currentIndex() > 0)
+        # A choice of one is none, but for the kind it says what there is.
+        least = 0 if combo is self.kind else 1
+        combo.setVisible(len(found) > least or combo.currentIndex() > 0)
 
     def _on_filter(self) -> None:
         self.filtered.emit()

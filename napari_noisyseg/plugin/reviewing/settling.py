@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from napari_noisyseg.plugin.training.job import Job
 
 
+_UNWRITABLE = (
+    OverflowError, TypeError, ValueError, NotImplementedError, AttributeError, IndexError,
+)  # fmt: skip
+"""What arrays of all kinds raise that cannot be written to, or cannot hold a label."""
+
 _of_session: weakref.WeakKeyDictionary[Any, Settling] = weakref.WeakKeyDictionary()
 
 
@@ -100,7 +105,7 @@ class Settling:
             before = np.array(before)
             after = np.full(len(rows), value, before.dtype)
             token = self._write(layer, at, after, value)
-        except (OverflowError, TypeError, ValueError, NotImplementedError) as error:
+        except _UNWRITABLE as error:
             raise UserError(
                 f"'{shown(layer.name)}' cannot be written to: copy it into a new Labels layer first"
             ) from error

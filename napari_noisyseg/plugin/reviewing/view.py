@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.suspect import Box
 from napari_noisyseg.plugin.layers.geometry import Fit, overlay_arguments, point_of
@@ -37,14 +38,17 @@ def show_region(viewer: Viewer, image: Image, fit: Fit, index: int, box: Box) ->
     viewer.dims.point = point_of(index, viewer.dims.point, image, fit)
     if viewer.dims.ndisplay != 2:
         return
-    corners = _corners(image, fit, box)
-    low, high = corners.min(0), corners.max(0)
+    low, high = _extent(image, fit, box)
     pixel = np.abs(np.asarray(image.scale, float))[-2:]
-    size = np.maximum(high - low, LEAST * pixel)
-    canvas = np.asarray(canvas_size(viewer), float)
+    wanted = SHARE * np.maximum(high - low, LEAST * pixel)
+    first, last = _extent(image, fit, (0, 0, *fit.full))
+    # Of a region that fills its slice the whole slice is shown, and no empty space around it.
+    whole = wanted >= last - first
+    size = np.where(whole, last - first, wanted)
+    middle = np.where(whole, first + last, low + high) / 2
     camera = _camera(viewer)
-    camera.center = (0.0, *((low + high) / 2))
-    camera.zoom = float(np.min(canvas / (SHARE * size)))
+    camera.center = (0.0, *middle)
+    camera.zoom = float(np.min(np.asarray(canvas_size(viewer), float) / size))
 
 
 def canvas_size(viewer: Viewer) -> tuple[int, int]:
@@ -57,7 +61,7 @@ def canvas_size(viewer: Viewer) -> tuple[int, int]:
     return max(1, int(native.height())), max(1, int(native.width()))
 
 
-def _camera(viewer: Viewer):  # type: ignore[no-untyped-def]
+def _camera(viewer: Viewer) -> Any:
     scene = getattr(viewer, "scene", None)  # since napari 0.9
     return viewer.camera if scene is None else scene.camera
 
@@ -67,13 +71,13 @@ def zoom_of(viewer: Viewer) -> float:
     return float(_camera(viewer).zoom)
 
 
-def zoom_event(viewer: Viewer):  # type: ignore[no-untyped-def]
+def zoom_event(viewer: Viewer) -> Any:
     """Return the event that tells of another zoom."""
     return _camera(viewer).events.zoom
 
 
-def _corners(image: Image, fit: Fit, box: Box) -> np.ndarray:
-    """Return the corners of a box in the world's last two axes."""
+def _extent(image: Image, fit: Fit, box: Box) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the lowest and highest corner of a box in the world's last two axes."""
     from napari.layers import Labels
 
     lay = overlay_arguments(image, Fit(fit.leading, fit.full, fit.channel_axis, 0, fit.full))
@@ -85,7 +89,8 @@ def _corners(image: Image, fit: Fit, box: Box) -> np.ndarray:
         for row in (top, bottom)
         for column in (left, right)
     ]
-    return np.asarray(corners, float)
+    found = np.asarray(corners, float)
+    return found.min(0), found.max(0)
 
 
 def wide_window(box: Box, shape: Sequence[int]) -> Box:

@@ -46,7 +46,7 @@ def job_headline(job: Job, *, is_seen: bool = True) -> str:
         return "Stopped before the training began."
     if job.state is JobState.FAILED:
         return job.failure
-    look = " The weights show what to look at." if _learned_weights(job) else ""
+    look = " Settle what it doubts in the review dock." if _learned_weights(job) else ""
     return f"Done in {time_text(job.seconds)}{_reached(job)}.{look}"
 
 
