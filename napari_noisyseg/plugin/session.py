@@ -209,9 +209,17 @@ class Session:
         self._outlines.clear()
         self.history.clear()
 
-    def annotation_written(self, layer: Layer) -> None:
-        """Take note that the pixels of an annotation were changed by other ways than napari's."""
-        self._layer_changed(layer, None, "pixels")
+    def annotation_written(self, layer: Layer, slices: Sequence[int] | None = None) -> None:
+        """Take note that the pixels of an annotation were changed by other ways than napari's.
+
+        Parameters
+        ----------
+        layer
+            The annotation.
+        slices
+            Flat indices of the slices that were changed; None: perhaps all.
+        """
+        self._layer_changed(layer, slices, "pixels")
 
     def _mark(self, title: str, marks: Mapping[Layer, Mark]) -> None:
         steps = [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from qtpy.QtCore import Qt
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.layers.marks import Mark, write_mark
+from napari_noisyseg.plugin.reviewing.review_dock import ReviewDock
 
 SIDE, SLICES = 64, 4
 
@@ -49,3 +51,33 @@ def add_maps(viewer, scale=(1, 1, 1)) -> None:
         viewer.add_image(
             values, name=f"{name}: cells", visible=False, contrast_limits=(0, 1), scale=scale
         )
+
+
+def open_dock(viewer, qtbot):
+    """Open the review dock by napari's menu."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-noisyseg", "Review")
+    assert isinstance(widget, ReviewDock)
+    qtbot.waitUntil(lambda: widget._following, timeout=5000)
+    return widget
+
+
+def found(dock, qtbot, number=4):
+    """Wait until so many suspects are listed; return one of each kind."""
+    qtbot.waitUntil(
+        lambda: len(dock.reviewer.suspects.rows) == number and not dock.search.left, timeout=10_000
+    )
+    qtbot.waitUntil(lambda: len(dock.form.list.entries) == number, timeout=5000)
+    return {entry.suspect.kind: entry for entry in dock.reviewer.suspects.rows}
+
+
+def click(dock, qtbot, entry):
+    """Click a row of the list."""
+    view = dock.form.list
+    spot = view.rect_of(entry).center()
+    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=spot)
+
+
+def press(viewer, qtbot, key, modifier=Qt.KeyboardModifier.NoModifier):
+    """Press a key on the canvas."""
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, key, modifier)
+    qtbot.wait(30)

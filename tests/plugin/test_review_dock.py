@@ -7,37 +7,19 @@ from qtpy.QtCore import Qt
 from napari_noisyseg.annotation.suspect import Kind
 from napari_noisyseg.plugin.layers.settled import SETTLED_KEY, settled_slice
 from napari_noisyseg.plugin.reviewing.outline_layers import NAMES
-from napari_noisyseg.plugin.reviewing.review_dock import ReviewDock
 from napari_noisyseg.plugin.reviewing.view import canvas_size
 from napari_noisyseg.plugin.session import Session
 
-from .reviewed import add_maps, add_reviewed, crowd, truth
-
-
-def open_dock(viewer, qtbot):
-    _, widget = viewer.window.add_plugin_dock_widget("napari-noisyseg", "Review")
-    assert isinstance(widget, ReviewDock)
-    qtbot.waitUntil(lambda: widget._following, timeout=5000)
-    return widget
-
-
-def found(dock, qtbot, number=4):
-    qtbot.waitUntil(
-        lambda: len(dock.reviewer.suspects.rows) == number and not dock.search.left, timeout=10_000
-    )
-    qtbot.waitUntil(lambda: len(dock.form.list.entries) == number, timeout=5000)
-    return {entry.suspect.kind: entry for entry in dock.reviewer.suspects.rows}
-
-
-def click(dock, qtbot, entry):
-    view = dock.form.list
-    spot = view.rect_of(entry).center()
-    qtbot.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=spot)
-
-
-def press(viewer, qtbot, key, modifier=Qt.KeyboardModifier.NoModifier):
-    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, key, modifier)
-    qtbot.wait(30)
+from .reviewed import (
+    add_maps,
+    add_reviewed,
+    click,
+    crowd,
+    found,
+    open_dock,
+    press,
+    truth,
+)
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ class Settling:
             before = np.asarray(layer.data[_box(at)])[tuple(a - a.min() for a in at)]
             before = np.array(before)
             after = np.full(len(rows), value, before.dtype)
-            token = self._write(layer, at, after, value)
+            token = self._write(layer, index, at, after)
         except _UNWRITABLE as error:
             raise UserError(
                 f"'{shown(layer.name)}' cannot be written to: copy it into a new Labels layer first"
@@ -190,8 +190,8 @@ class Settling:
             history.redo()
             undone.token = (getattr(layer, "_undo_history", None) or [None])[-1]
 
-    def _write(self, layer: Any, at: tuple[Any, ...], after: NDArray[Any], value: int) -> Any:
-        """Write through napari's history where it can; return its item."""
+    def _write(self, layer: Any, index: int, at: tuple[Any, ...], after: NDArray[Any]) -> Any:
+        """Write labels on a slice, through napari's history where it can; return its item."""
         with quiet(layer):
             if not isinstance(layer.data, np.ndarray):
                 put(layer, at, after)
@@ -202,14 +202,14 @@ class Settling:
                     raise ValueError("read-only")
                 count = len(layer._undo_history) if hasattr(layer, "_undo_history") else 0
                 newest = layer._undo_history[-1] if count else None
-                layer.data_setitem(at, value)
+                layer.data_setitem(at, int(after[0]))
                 token = layer._undo_history[-1] if getattr(layer, "_undo_history", None) else None
                 if token is newest:
                     token = None
                 layer.refresh()
         session = self._session()
         if session is not None:
-            session.annotation_written(layer)
+            session.annotation_written(layer, [index])
         return token
 
     def _step(self, layer: Layer, settled: Any, entry: Entry) -> Step:

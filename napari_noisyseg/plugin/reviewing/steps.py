@@ -157,7 +157,7 @@ class Step:
         with quiet(layer):
             if self.pixels is not None and len(self.pixels):
                 self._write_pixels(layer, self.pixels, done=done)
-                session.annotation_written(layer)
+                session.annotation_written(layer, list(self.settled) or None)
             for index, (before, after) in self.settled.items():
                 write_settled(layer, index, after if done else before)
         self.told(self, done)

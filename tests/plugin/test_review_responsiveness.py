@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt, QTimer
+
+from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.plugin.layers.marks import Mark, write_mark
+
+from .reviewed import open_dock, press
+
+
+@pytest.mark.slow
+def test_the_window_stays_free_while_a_large_stack_is_searched_and_gone_through(
+    make_napari_viewer, qtbot, crowding
+):
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1200, 800)
+    pages, side = 120, 256
+    right = np.zeros((pages, side, side), np.uint8)
+    labels = right.copy()
+    for index in range(pages):
+        right[index, 40:100, 40 + index % 40 : 120] = 1
+        right[index, 150:210, 60:130] = labels[index, 150:195, 60:130] = 1
+    viewer.add_image(right * 150, name="cells", contrast_limits=(0, 255))
+    layer = viewer.add_labels(labels, name="crowd")
+    for name, values in (
+        ("probability", np.where(right, 0.95, 0.05)),
+        ("weights", np.where(right == labels, 0.95, 0.05)),
+    ):
+        given = {"name": f"{name}: cells", "visible": False, "contrast_limits": (0, 1)}
+        viewer.add_image(values.astype(np.float32), **given)
+    dock = open_dock(viewer, qtbot)
+    qtbot.wait(500)  # napari draws what is new
+    turns = [time.perf_counter()]
+    timer = QTimer()
+    timer.timeout.connect(lambda: turns.append(time.perf_counter()))
+    timer.start(0)
+    write_mark(layer, Mark(Role.NOISY, image="cells"))
+    qtbot.waitUntil(lambda: len(dock.reviewer.suspects) >= 2 * pages, timeout=120_000)
+    searching = float(np.diff(turns).max())
+    press(viewer, qtbot, Qt.Key.Key_N)  # the layers of the outlines are made once
+    turns[:] = [time.perf_counter()]
+    for key in [Qt.Key.Key_A] * 6 + [Qt.Key.Key_U] * 3 + [Qt.Key.Key_N] * 3:
+        press(viewer, qtbot, key)
+        qtbot.wait(200)
+    deciding = float(np.diff(turns).max())
+    timer.stop()
+    crowded = crowding()
+    print(
+        f"{pages} slices of {side} px: longest gap {1000 * searching:.0f} ms while searching, "
+        f"{1000 * deciding:.0f} ms while deciding; the processor was shared {crowded:.1f} times"
+    )
+    assert searching < 0.2 * crowded
+    assert deciding < 0.2 * crowded
