@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +121,7 @@ class Correction:
             np.count_nonzero(m & a) for m, a in zip(self.masks, self.annotated, strict=True)
         )
         found = sum(float(p[a].sum()) for p, a in zip(chances, self.annotated, strict=True))
-        total = shrunk_total(found, float(marked))
+        total = shrunk_total(found, float(marked), area_error(teachers.unseen))
         self.near, self.beyond = self._rates(chances, teachers)
         self.expected = _with_total([2 * _logit(r) for r in self.beyond], self.annotated, total)
         self.followed = self._following(teachers)
@@ -152,13 +153,17 @@ class Correction:
         found = []
         for rater, in_band in ((teachers.band, True), (teachers.overall, False)):
             mean, usual = noisy.fit(in_band), clean.fit(in_band)
+            doubt = 0.0 if usual is None else clean.standard_error(usual, in_band)
             rates = []
             for features, mask, annotated in zip(outlines, self.masks, self.annotated, strict=True):
                 self.check()
                 described = features.astype(np.float32)
-                known_mean = None if usual is None else usual(described)
                 assert mean is not None
-                rates.append(rater.rate(mean(described), known_mean, mask & annotated))
+                said = mean(described)
+                normal = None if usual is None else usual(described)
+                if normal is not None:
+                    said = normal + shrunk(said - normal, doubt)
+                rates.append(rater.rate(said, normal, mask & annotated))
             found.append([rate.astype(np.float16) for rate in rates])
         return found[0], found[1]
 
@@ -214,6 +219,15 @@ class _Sample:
         band = ambiguous(chance).ravel()[places]
         self._parts.append((features, chance.ravel()[places], weights, band))
 
+    def standard_error(self, mean: MeanChance, in_band: bool) -> float:
+        """How far the mean itself may be off, because there are few images: 0 to 1."""
+        off = []
+        for features, chance, _, band in self._parts:
+            chosen = band if in_band else np.ones(len(band), bool)
+            if chosen.any():
+                off.append(float(np.mean(chance[chosen] - mean(features[chosen]))))
+        return float(np.std(off) / math.sqrt(max(len(off) - 1, 1)))
+
     def fit(self, in_band: bool) -> MeanChance | None:
         """Fit the mean, in the ambiguous band or everywhere; None without any image."""
         if not self._parts:
@@ -225,15 +239,28 @@ class _Sample:
         return MeanChance(features[chosen], chance[chosen], weight[chosen], self._seed)
 
 
-def shrunk_total(found: float, marked: float) -> float:
+def shrunk_total(found: float, marked: float, error: float = 0.0) -> float:
     """Give the pixels that belong to a class: as many as the teachers find, if that is clear.
 
-    With l the logarithm of found over marked pixels, ``marked exp(l^3 / (l^2 + MOVED^2))``.
+    With l the logarithm of found over marked pixels, ``marked exp(l^3 / (l^2 + MOVED^2 + error^2))``,
+    where `error` is the standard error of that logarithm.
     """
     if marked <= 0 or found <= 0:
         return max(found, marked)
-    change = math.log(found / marked)
-    return marked * math.exp(change**3 / (change**2 + MOVED**2))
+    change = np.array(math.log(found / marked))
+    return marked * math.exp(float(shrunk(change, math.hypot(MOVED, error))))
+
+
+def area_error(unseen: Sequence[tuple[Floats, Mask, Mask]]) -> float:
+    """Relative standard error of the teachers' total area, by the clean images they have not seen."""
+    off = [float(p[k].sum()) - np.count_nonzero(mask & k) for p, mask, k in unseen]
+    area = sum(np.count_nonzero(mask & k) for _, mask, k in unseen)
+    return float(np.std(off)) * math.sqrt(len(off)) / area if area else 0.0
+
+
+def shrunk(difference: Any, doubt: float) -> Any:
+    """Shrink differences d to ``d^3 / (d^2 + doubt^2)``: those that are clear stay, others vanish."""
+    return difference**3 / np.maximum(difference**2 + doubt**2, 1e-12)
 
 
 def reliance(chance: Floats, distance: Floats) -> float:

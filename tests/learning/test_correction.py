@@ -263,7 +263,7 @@ def test_the_order_of_the_images_hardly_matters() -> None:
     order = np.random.default_rng(5).permutation(24)
     other = Teachers(
         [[each[i] for i in order] for each in teachers.chances],
-        teachers.band, teachers.overall, teachers.held_out,
+        teachers.band, teachers.overall, teachers.held_out, teachers.unseen,
     )  # fmt: skip
     one, two = correction_of(given), correction_of([given[i] for i in order])
     first, second = one.begin(teachers), two.begin(other)
