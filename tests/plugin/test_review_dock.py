@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
 from napari_noisyseg.annotation.suspect import Kind
+from napari_noisyseg.plugin.background import threaded
 from napari_noisyseg.plugin.layers.settled import SETTLED_KEY, settled_slice
 from napari_noisyseg.plugin.reviewing.outline_layers import NAMES
 from napari_noisyseg.plugin.reviewing.view import canvas_size
@@ -337,3 +341,20 @@ def test_of_a_region_that_fills_its_slice_the_whole_slice_is_shown(dock, viewer,
     assert viewer.dims.current_step[0] == 3
     assert camera.center[-2:] == pytest.approx((31.5, 31.5))
     assert camera.zoom == pytest.approx(min(canvas_size(viewer)) / 64)
+
+
+def test_a_closed_dock_is_let_go_of_and_what_was_settled_stays(viewer, layer, qtbot):
+    dock = open_dock(viewer, qtbot)
+    found(dock, qtbot)
+    press(viewer, qtbot, Qt.Key.Key_N)
+    press(viewer, qtbot, Qt.Key.Key_K)
+    there = weakref.ref(dock)
+    viewer.window.remove_dock_widget(dock)
+    del dock
+    qtbot.waitUntil(lambda: not threaded._running, timeout=10_000)
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and there() is None, timeout=10_000)
+    again = open_dock(viewer, qtbot)
+    found(again, qtbot, 3)
+    assert again.form.gains.text().startswith("1 region settled, 0 pixels changed.")
+    press(viewer, qtbot, Qt.Key.Key_U)
+    found(again, qtbot, 4)

@@ -39,6 +39,7 @@ def test_the_docks_are_in_the_plugin_menu_and_under_layers(manifest):
         "Workbench",
         "Annotations",
         "Training",
+        "Review",
         "Prediction",
     ]
     menus = {
@@ -46,8 +47,8 @@ def test_the_docks_are_in_the_plugin_menu_and_under_layers(manifest):
         for menu, items in contributed.menus.items()
     }
     assert menus == {
-        "napari/layers/annotate": ["annotations"],
-        "napari/layers/segment": ["workbench", "training", "prediction"],
+        "napari/layers/annotate": ["annotations", "review"],
+        "napari/layers/segment": ["workbench", "training", "review", "prediction"],
         "napari/file/io_utilities": ["open_run", "save_data_set"],
     }
 

@@ -191,7 +191,7 @@ class Search(QObject):
         signature = self._signature(one, key[1])
         self._asked = key, signature
         if self._finder is None or self._finder.is_over:
-            self._finder = Finder(self)
+            self._finder = Finder()  # no parent: it outlives a closed dock until its thread ends
             self._finder.found.connect(self._take)
             self._finder.failed.connect(self._skip)
             self._finder.ended.connect(self._go_on)

@@ -69,7 +69,7 @@ class SuspectModel(QAbstractListModel):
             return ", ".join(self.words(entry))
         return None
 
-    def replace(self, entries: Sequence[Entry]) -> None:
+    def show_rows(self, entries: Sequence[Entry]) -> None:
         """Show other rows."""
         self.beginResetModel()
         self.entries = list(entries)
@@ -129,7 +129,7 @@ class SuspectView(QListView):
         anchor = self._anchor()
         self._ours = True
         try:
-            self._model.replace(rows)
+            self._model.show_rows(rows)
         finally:
             self._ours = False
         self._select(current)
