@@ -280,10 +280,11 @@ def line_sample(colour: tuple[float, float, float], *, dashed: bool) -> QImage:
     image = QImage(34, 12, QImage.Format.Format_ARGB32_Premultiplied)
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
-    pen = QPen(QColor.fromRgbF(*colour), 2.5)
-    if dashed:
-        pen.setDashPattern([2.5, 2.0])
-    painter.setPen(pen)
-    painter.drawLine(1, 6, 33, 6)
+    for pen in (QPen(QColor(0, 0, 0), 5.0), QPen(QColor.fromRgbF(*colour), 2.5)):
+        if dashed:
+            pen.setDashPattern([6 / pen.widthF(), 5 / pen.widthF()])
+        pen.setCapStyle(Qt.PenCapStyle.FlatCap)
+        painter.setPen(pen)
+        painter.drawLine(1, 6, 33, 6)
     painter.end()
     return image

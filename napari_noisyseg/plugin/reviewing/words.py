@@ -81,7 +81,8 @@ def next_thing(
         return NextThing(f"Looking for suspects: {total - search.left} of {total} slices.")
     if places:
         more = f" Still looking at {search.left} slices." if search.left > 3 else ""
-        return NextThing(f"{_places(places)} worth a look, the most rewarding first.{more}")
+        order = ", the most rewarding first" if places > 1 else ""
+        return NextThing(f"{_places(places)} worth a look{order}.{more}")
     if search.empty:
         number = counted(search.empty, "slice")
         return NextThing(f"{number} were not predicted yet: predict them to find more.", "predict")
