@@ -42,7 +42,7 @@ MOVED = 0.2
 AGREEING, SLOPE = 0.85, 0.03
 """Agreement of the expected outline with the teachers, over theirs, at which it is followed by half;
 and how sharply."""
-BELIEVED = 0.25
+BELIEVED = 0.4
 """How much the noise model counts where a single given label is judged."""
 MOST_FOLLOWED = 0.5
 """Largest share of the expected outline in what is trained on."""
@@ -93,7 +93,7 @@ class Correction:
         Probability of the class given image and annotation, each (*grid), float16.
     belief
         The same as far as a single given label is to be judged by it: the noise model, which knows
-        no image, counts less, and the expected outline as far as it is followed; each (*grid), float16.
+        no image, counts less; each (*grid), float16.
     expected
         The expected outlines by the noise model alone, each (*grid), float16.
     followed
@@ -193,8 +193,8 @@ class Correction:
             beyond = BEYOND_BAND * _logit(self.beyond[place])
             added = np.where(ambiguous(chance) & annotated, _logit(self.near[place]), beyond)
             logits.append((own + added).astype(np.float32))
-            drawn = self.followed * _logit(self.expected[place])
-            beliefs.append(expit(own + BELIEVED * added + drawn).astype(np.float16))
+            by_place = BELIEVED * _logit(self.beyond[place])
+            beliefs.append(expit(own + by_place).astype(np.float16))
         self.belief = beliefs
         self.posterior = _with_total(logits, self.annotated, self.total)
         sharp = _with_total([SHARPNESS * z for z in logits], self.annotated, self.total)
