@@ -226,7 +226,7 @@ class _Sample:
             chosen = band if in_band else np.ones(len(band), bool)
             if chosen.any():
                 off.append(float(np.mean(chance[chosen] - mean(features[chosen]))))
-        return float(np.std(off) / math.sqrt(max(len(off) - 1, 1)))
+        return float(np.std(off) / math.sqrt(max(len(off) - 1, 1))) if off else 0.0
 
     def fit(self, in_band: bool) -> MeanChance | None:
         """Fit the mean, in the ambiguous band or everywhere; None without any image."""

@@ -317,3 +317,13 @@ def test_reliance_is_high_for_a_teacher_that_finds_the_mask_and_low_for_one_that
     assert reliance(knows, outline_of(np.zeros_like(mask)).distance) == 0.5
     tenth = reliance(np.where(mask, 0.2, 0.1).astype(np.float32), distance)
     assert tenth == pytest.approx(0.1)
+
+
+def test_teachers_that_are_sure_of_every_clean_image_break_nothing() -> None:
+    truth = truths(4)
+    teachers = teachers_of(truth)
+    blank = np.full((SIDE, SIDE), SURE, np.float32)
+    unseen = [(blank, np.zeros((SIDE, SIDE), bool), np.ones((SIDE, SIDE), bool))] * 2
+    correction = correction_of(triangles(truth))
+    sure = Teachers(teachers.chances, teachers.band, teachers.overall, teachers.held_out, unseen)
+    assert_sound(correction, correction.begin(sure))

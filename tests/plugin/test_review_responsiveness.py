@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,7 +14,17 @@ from napari_noisyseg.plugin.layers.marks import Mark, write_mark
 from .reviewed import open_dock, press
 
 
+@pytest.fixture
+def nothing_of_other_tests() -> Iterator[None]:
+    """Keep what thousands of other tests left in this process from being collected meanwhile."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("nothing_of_other_tests")
 def test_the_window_stays_free_while_a_large_stack_is_searched_and_gone_through(
     make_napari_viewer, qtbot, crowding
 ):

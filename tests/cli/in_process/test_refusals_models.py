@@ -237,8 +237,8 @@ def adam(content: dict[str, Any]) -> dict[str, Any]:
         lambda c: c["method"]["corrections"].clear(),  # so many steps on masks never corrected
         lambda c: c["method"]["corrections"][0].pop("total"),
         lambda c: c["method"]["corrections"][0].update(total=math.inf),
-        lambda c: c["method"]["corrections"][0]["posterior"].pop(),
-        lambda c: c["method"]["corrections"][0]["posterior"][0].fill_(math.nan),
+        lambda c: c["method"]["corrections"][0]["near"].pop(),
+        lambda c: c["method"]["corrections"][0]["near"][0].fill_(math.nan),
     ],
 )
 def test_a_checkpoint_whose_state_does_not_fit(lab: Any, copied: Path, change: Change) -> None:
