@@ -2,7 +2,7 @@
 
 Needs the development data (``../shared/data`` or ``$NOISYSEG_DATA``). Trains the teachers of the
 default method and prints, for every noise, the Dice against the true masks of: the noisy masks, one
-teacher, the noise model's expected outline, the posterior, and what is trained on; then how far the
+teacher, the noise model's expected outline, and what is trained on; then how far the
 expected outline is followed, and the corrected area over the true one.
 
     python benchmarks/first_correction.py chest_xray dermoscopy --seeds 0 1 2 --size 64
@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--clean", type=int, default=10)
     given = parser.parse_args()
-    header = ("noisy", "teacher", "expected", "posterior", "trained on", "followed", "total")
+    header = ("noisy", "teacher", "expected", "trained on", "followed", "total")
     print("data, noise, seed:", ", ".join(header))
     means: dict[tuple[str, str], list[list[float]]] = {}
     for name in given.data:
@@ -104,7 +104,6 @@ def main() -> None:
                     mean_dice(one.masks, true),
                     float(np.mean([mean_dice(each, true) for each in teachers[0].chances])),
                     mean_dice(one.expected, true),
-                    mean_dice(one.posterior, true),
                     mean_dice([target[0].numpy() for target in method.posterior.target], true),
                     one.followed,
                     one.total / sum(map(np.count_nonzero, true)),

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.cli.arguments import file_path, number, whole_number
 from napari_noisyseg.cli.console import Console
+from napari_noisyseg.cli.counting import counting
 from napari_noisyseg.cli.signals import stop_on_signals
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from napari_noisyseg.annotation.folders import DataFolders
     from napari_noisyseg.model.review_folder import ReviewOutcome, ReviewWishes
 
@@ -92,7 +89,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         opened = open_review(arguments.model, _folders(arguments), arguments.device)
         wishes = ReviewWishes(arguments.pictures, above, spacing, unit)
         work = review_run(opened, arguments.out, wishes)
-        with _bar(console) as show:
+        with counting(console, "annotations") as show:
             while True:
                 try:
                     done, total = next(work)
@@ -153,20 +150,6 @@ def _folders(arguments: argparse.Namespace) -> DataFolders | None:
     if arguments.data is not None:
         given["folder"] = arguments.data
     return DataFolders(**given) if given else None
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show how many images are done, on a terminal; give what is told of them."""
-    if not console.wants_bar:
-        yield lambda done, total: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn())
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task("annotations", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _tell(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_origin
 
 from napari_noisyseg.cli.arguments import file_path, number, whole_number
 from napari_noisyseg.cli.console import Console
+from napari_noisyseg.cli.counting import counting
 from napari_noisyseg.cli.signals import StopRequest, stop_on_signals
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
@@ -141,7 +140,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             show(done, total)
 
         try:
-            with _bar(console) as show:
+            with counting(console, "masks") as show:
                 outcome = simulate_folder(
                     arguments.masks,
                     arguments.out,
@@ -157,20 +156,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             return _stopped(request, console)
     _tell(outcome, arguments, console)
     return 0
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[Callable[[int, int], None]]:
-    """Show how many masks are done, on a terminal; give what is told of them."""
-    if not console.wants_bar:
-        yield lambda done, total: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn())
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task("masks", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _stopped(request: StopRequest, console: Console) -> int:

@@ -89,11 +89,9 @@ class Correction:
     near, beyond
         How often such a pixel belongs to the class, by the noise model, where the teacher is not sure
         and everywhere, each (*grid), float16.
-    posterior
-        Probability of the class given image and annotation, each (*grid), float16.
     belief
-        The same as far as a single given label is to be judged by it: the noise model, which knows
-        no image, counts less; each (*grid), float16.
+        Probability of the class by which a single given label is to be judged: the noise model, which
+        knows no image, counts less than in what is trained on; each (*grid), float16.
     expected
         The expected outlines by the noise model alone, each (*grid), float16.
     followed
@@ -108,7 +106,6 @@ class Correction:
     check: Callable[[], None] = lambda: None
     near: list[Half] = field(default_factory=list)
     beyond: list[Half] = field(default_factory=list)
-    posterior: list[Half] = field(default_factory=list)
     belief: list[Half] = field(default_factory=list)
     expected: list[Half] = field(default_factory=list)
     followed: float = 0.0
@@ -196,7 +193,6 @@ class Correction:
             by_place = BELIEVED * _logit(self.beyond[place])
             beliefs.append(expit(own + by_place).astype(np.float16))
         self.belief = beliefs
-        self.posterior = _with_total(logits, self.annotated, self.total)
         sharp = _with_total([SHARPNESS * z for z in logits], self.annotated, self.total)
         share = np.float16(self.followed)
         return [(1 - share) * q + share * y for q, y in zip(sharp, self.expected, strict=True)]

@@ -3,9 +3,9 @@
 A teacher that has seen clean images alone gives every pixel of a noisy image a probability `p`. It
 errs from image to image, but over many images its errors do not depend on where the noisy outline
 runs. So the mean of `p` over all pixels that lie alike to a noisy outline tells how often such pixels
-belong to the object: outside a triangle's edge often, outside its corners seldom. That function,
-freed of the blur that the teacher adds, and multiplied with `p` itself by Bayes' rule, gives the
-posterior of every pixel: what is trained on, and how far the given label is believed.
+belong to the object: outside a triangle's edge often, outside its corners seldom. Held against what it
+says of right masks, and multiplied with `p` itself by Bayes' rule, that gives the posterior of every
+pixel: what is trained on, and how far the given label is believed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ BAND = 0.25
 FITTED_PIXELS = 12_000
 """Pixels that the noise model is fitted on."""
 FITTING_STEPS = 120
+"""Steps of that fit."""
+CALIBRATED_PIXELS = 1_000_000
+"""Pixels at most that teachers are calibrated on, evenly spread over the images."""
 _SPECK = 0.01
 """Objects below this share of the largest one's area have no outline of their own."""
 
@@ -220,8 +223,9 @@ def calibrate(chances: Sequence[Floats], masks: Sequence[Mask]) -> Calibration:
     """
     if not masks:
         return Calibration()
-    raw = np.concatenate([special.logit(np.clip(p, 0.005, 0.995)).ravel() for p in chances])
-    truth = np.concatenate([mask.ravel() for mask in masks]).astype(np.float64)
+    step = max(1, sum(mask.size for mask in masks) // CALIBRATED_PIXELS)
+    raw = special.logit(np.clip(np.concatenate([p.ravel()[::step] for p in chances]), 0.005, 0.995))
+    truth = np.concatenate([mask.ravel()[::step] for mask in masks]).astype(np.float64)
     if not 0 < truth.mean() < 1:
         return Calibration()
 

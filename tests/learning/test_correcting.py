@@ -23,6 +23,8 @@ from napari_noisyseg.learning.noise_model import Rater
 from napari_noisyseg.learning.trust import together, trust_in
 from napari_noisyseg.model.configuration import TrainingConfig
 
+from .alike import assert_same
+
 SIDE = 16
 
 
@@ -86,22 +88,6 @@ def batch_of(noisy: NoisyFake, seed: int = 0) -> Batch:
     labels = torch.stack([noisy.get(i)[1].long() for i in range(len(noisy))])
     views = (plain_view((SIDE, SIDE), (SIDE, SIDE)),) * len(noisy)
     return Batch(images, labels, tuple(range(len(noisy))), views)
-
-
-def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Compare plain data and tensors, bit by bit, but for times."""
-    if isinstance(one, Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one.keys() - {"seconds", "lr", "run", "row", "rows"}:
-            assert_same(one[key], other[key], f"{where}/{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f"{where}/{index}")
-    else:
-        assert one == other, where
 
 
 def test_the_loss_of_certain_targets_is_the_cross_entropy() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from napari_noisyseg import UserError
 from napari_noisyseg.learning import trust as maps_module
@@ -26,6 +25,8 @@ from napari_noisyseg.learning.events import (
 from napari_noisyseg.learning.training import train
 from napari_noisyseg.model.checkpoints import read_checkpoint
 from napari_noisyseg.model.configuration import TrainingConfig
+
+from .alike import assert_same
 
 SIDE = 16
 
@@ -57,22 +58,6 @@ def training(
     resume = out is not None and out.exists()
     config = config_of(**settings)
     return train(config=config, noisy=noisy, clean=clean, out=out, resume=resume, stop_asked=stop)
-
-
-def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Compare plain data and tensors, bit by bit, but for times."""
-    if isinstance(one, Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one.keys() - {"seconds", "lr", "run", "row", "rows"}:
-            assert_same(one[key], other[key], f"{where}/{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f"{where}/{index}")
-    else:
-        assert one == other, where
 
 
 def assert_same_runs(one: Path, other: Path) -> None:

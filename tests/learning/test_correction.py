@@ -95,7 +95,7 @@ def mean_dice(found: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> float
 def assert_sound(correction: Correction, targets: Sequence[np.ndarray]) -> None:
     assert 0 <= correction.followed <= MOST_FOLLOWED
     assert 0 <= correction.total < math.inf
-    for parts in (targets, correction.posterior, correction.belief, correction.expected):
+    for parts in (targets, correction.belief, correction.expected):
         assert [p.shape for p in parts] == [m.shape for m in correction.masks]
         for part in parts:
             assert part.dtype == np.float16
@@ -114,9 +114,8 @@ def test_corrected_masks_are_nearer_the_truth_than_the_masks_and_than_the_teache
     targets = correction.begin(teachers)
     assert_sound(correction, targets)
     teacher = np.mean([mean_dice(each, truth) for each in teachers.chances])
-    for found in (targets, correction.posterior):
-        assert mean_dice(found, truth) > mean_dice(given, truth) + 0.05
-        assert mean_dice(found, truth) > teacher
+    assert mean_dice(targets, truth) > mean_dice(given, truth) + 0.05
+    assert mean_dice(targets, truth) > teacher
 
 
 def test_masks_that_are_right_stay_nearly_as_they_are() -> None:
@@ -132,12 +131,11 @@ def test_what_is_believed_tells_wrong_labels_from_right_ones() -> None:
     given = triangles(truth)
     correction = correction_of(given)
     correction.begin(teachers_of(truth))
-    for believed in (correction.posterior, correction.belief):
-        trust = [np.where(g, b, 1 - b) for g, b in zip(given, believed, strict=True)]
-        right = [t[g == m].mean() for t, g, m in zip(trust, given, truth, strict=True)]
-        wrong = [t[g != m].mean() for t, g, m in zip(trust, given, truth, strict=True)]
-        assert np.mean(right) > 0.85
-        assert np.mean(wrong) < 0.5
+    trust = [np.where(g, b, 1 - b) for g, b in zip(given, correction.belief, strict=True)]
+    right = [t[g == m].mean() for t, g, m in zip(trust, given, truth, strict=True)]
+    wrong = [t[g != m].mean() for t, g, m in zip(trust, given, truth, strict=True)]
+    assert np.mean(right) > 0.85
+    assert np.mean(wrong) < 0.5
 
 
 def test_a_second_look_of_a_network_that_knows_more_brings_the_masks_nearer_still() -> None:
@@ -172,7 +170,7 @@ def test_the_total_is_what_is_there_where_one_of_the_two_finds_nothing() -> None
 
 
 @pytest.mark.usefixtures("few_pixels")
-def test_posteriors_have_the_total_and_the_total_is_that_of_annotated_pixels_alone() -> None:
+def test_targets_have_the_total_and_the_total_is_that_of_annotated_pixels_alone() -> None:
     truth = truths(12)
     given = triangles(truth)
     annotated = [np.ones(m.shape, bool) for m in given]
@@ -181,9 +179,7 @@ def test_posteriors_have_the_total_and_the_total_is_that_of_annotated_pixels_alo
     correction = Correction(given, annotated)
     targets = correction.begin(teachers_of(truth))
     assert_sound(correction, targets)
-    sums = sum(
-        p[a].astype(float).sum() for p, a in zip(correction.posterior, annotated, strict=True)
-    )
+    sums = sum(p[a].astype(float).sum() for p, a in zip(targets, annotated, strict=True))
     assert sums == pytest.approx(correction.total, rel=0.01)
 
 
@@ -295,7 +291,7 @@ def test_a_check_that_raises_at_any_image_leaves_what_was_known() -> None:
 
     correction = correction_of(triangles(truth), check=check)
     correction.begin(teachers_of(truth))
-    known = (correction.posterior, correction.expected, correction.total, correction.followed)
+    known = (correction.belief, correction.expected, correction.total, correction.followed)
     whole -= left
     assert whole > 2 * len(truth)
     for calls in range(len(truth)):
@@ -303,7 +299,7 @@ def test_a_check_that_raises_at_any_image_leaves_what_was_known() -> None:
         with pytest.raises(InterruptedError):
             correction.go_on([np.full(m.shape, 0.4, np.float32) for m in truth])
         assert known == (
-            correction.posterior, correction.expected, correction.total, correction.followed,
+            correction.belief, correction.expected, correction.total, correction.followed,
         )  # fmt: skip
 
 

@@ -18,26 +18,9 @@ from napari_noisyseg.learning.methods import learns_weights, make_method
 from napari_noisyseg.learning.steps import Method, StepReport
 from napari_noisyseg.model.configuration import METHODS, TrainingConfig
 
-SHAPE = (8, 8)
+from .alike import SHAPE, NoisyFake
+
 Gradient = dict[str, Tensor]
-
-
-class NoisyFake:
-    """Three noisy images, as a method knows them."""
-
-    patch = SHAPE
-
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
-
-    def __len__(self) -> int:
-        return 3
-
-    def shape(self, index: int) -> tuple[int, ...]:
-        return SHAPE
-
-    def get(self, index: int) -> tuple[Tensor, Tensor]:
-        return torch.zeros(1, *SHAPE), torch.zeros(SHAPE, dtype=torch.int16)
 
 
 def network_of(logits: int = 1) -> nn.Module:

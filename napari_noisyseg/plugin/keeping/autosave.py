@@ -30,6 +30,7 @@ from napari_noisyseg.plugin.layers.layer_events import LayerWatch
 from napari_noisyseg.plugin.layers.marks import METADATA_KEY, read_mark
 from napari_noisyseg.plugin.layers.pairing import is_annotation
 from napari_noisyseg.plugin.layers.settled import settled_check, settled_slices
+from napari_noisyseg.plugin.per_session import PerSession
 from napari_noisyseg.plugin.window.window_close import when_closed
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ MOST_AT_ONCE = 64 << 20
 """Labels that wait in memory to be written."""
 _TURN = 0.005  # seconds of copying in one turn of the event loop
 
-_of_session: weakref.WeakKeyDictionary[Any, Autosave] = weakref.WeakKeyDictionary()
-
 
 @dataclass
 class _Tracked:
@@ -63,7 +62,7 @@ class _Tracked:
     settled: dict[int, str] = field(default_factory=dict)  # checks of what was settled, by slice
 
 
-class Autosave:
+class Autosave(PerSession):
     """Saves marks and annotations of a session a few seconds after they change.
 
     Only layers that are marked or painted on are saved, and labels only where they are in memory.
@@ -101,13 +100,6 @@ class Autosave:
         when_closed(session.viewer, self.close)
         for layer in session.layers:
             self._track_if_marked(layer)
-
-    @classmethod
-    def of(cls, session: Session) -> Autosave:
-        """Return the autosave of a session; made when first asked for."""
-        if session not in _of_session:
-            _of_session[session] = cls(session)
-        return _of_session[session]
 
     @property
     def folder(self) -> Any:

@@ -15,6 +15,7 @@ from psygnal import Signal
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.plugin.background.task import Step, Task, Work
 from napari_noisyseg.plugin.layers.geometry import overlay_arguments
+from napari_noisyseg.plugin.per_session import PerSession
 from napari_noisyseg.plugin.predicting.instances import Choices, labels_of
 from napari_noisyseg.plugin.predicting.prediction_job import (
     ADVICE,
@@ -39,10 +40,8 @@ if TYPE_CHECKING:
 CLOSING_SECONDS = 5.0
 """How long a closing window waits for the slice under way."""
 
-_of_session: weakref.WeakKeyDictionary[Any, Predictions] = weakref.WeakKeyDictionary()
 
-
-class Predictions:
+class Predictions(PerSession):
     """What is predicted in a viewer, whether or not the dock is open.
 
     Parameters
@@ -79,13 +78,6 @@ class Predictions:
         self._facts: dict[str, ModelFacts] = {}
         self._next: tuple[list[Callable[[], Image | None]], Path, bool] | None = None
         when_closed(session.viewer, self.close)
-
-    @classmethod
-    def of(cls, session: Session) -> Predictions:
-        """Return the predictions of a session; made when first asked for."""
-        if session not in _of_session:
-            _of_session[session] = cls(session)
-        return _of_session[session]
 
     @property
     def is_running(self) -> bool:

@@ -16,6 +16,7 @@ from napari_noisyseg.plugin.layers.annotated import label_position
 from napari_noisyseg.plugin.layers.geometry import Fit
 from napari_noisyseg.plugin.layers.layer_events import painted_slices
 from napari_noisyseg.plugin.layers.settled import settled_slice, write_settled
+from napari_noisyseg.plugin.per_session import PerSession
 from napari_noisyseg.plugin.reviewing.again import CleanDice, last_dice
 from napari_noisyseg.plugin.reviewing.steps import (
     Pixels,
@@ -40,10 +41,8 @@ _UNWRITABLE = (
 )  # fmt: skip
 """What arrays of all kinds raise that cannot be written to, or cannot hold a label."""
 
-_of_session: weakref.WeakKeyDictionary[Any, Settling] = weakref.WeakKeyDictionary()
 
-
-class Settling:
+class Settling(PerSession):
     """Settles suspects of one session.
 
     Parameters
@@ -69,13 +68,6 @@ class Settling:
         self.regions = 0
         self.pixels = 0
         self.before: tuple[CleanDice | None, Job | None] = (None, None)
-
-    @classmethod
-    def of(cls, session: Session) -> Settling:
-        """Return the settling of a session; made when first asked for."""
-        if session not in _of_session:
-            _of_session[session] = cls(session)
-        return _of_session[session]
 
     def gains(self, session: Session) -> str:
         """Say what was gained so far; empty where nothing was."""

@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 
 from napari_noisyseg.plugin.background.control import Watch
 from napari_noisyseg.plugin.background.turns import Turns
+from napari_noisyseg.plugin.per_session import PerSession
 from napari_noisyseg.plugin.training.overlay import Overlay, OverlayKind
 from napari_noisyseg.plugin.training.overlay_set import OverlaySet
 from napari_noisyseg.plugin.training.previews import Preview
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
 _TURN = 0.01  # seconds of work in one turn of the event loop
 _BETWEEN = 20  # milliseconds between two turns, in which Qt draws what the last one did
 
-_of_session: weakref.WeakKeyDictionary[Any, Overlays] = weakref.WeakKeyDictionary()
 
-
-class Overlays:
+class Overlays(PerSession):
     """What a training shows in a viewer.
 
     The layers are made when there is something to show, once; later only their pixels change. What
@@ -81,13 +80,6 @@ class Overlays:
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.point.connect(self._on_point)
         when_closed(viewer, self.close)
-
-    @classmethod
-    def of(cls, session: Session) -> Overlays:
-        """Return the overlays of a session; made when first asked for."""
-        if session not in _of_session:
-            _of_session[session] = cls(session)
-        return _of_session[session]
 
     @property
     def viewer(self) -> napari.Viewer | None:
