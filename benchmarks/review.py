@@ -87,7 +87,7 @@ def orders(run: Reviewed) -> dict[str, list[Suspect]]:
         "image, softmin": lambda s: (image[s.name], mean[id(s)]),
         "largest first": lambda s: -s.area,
     }
-    found = {"gain (ours)": ranked(run.suspects)}
+    found = {"ours": ranked(run.suspects)}
     found["the best there is"] = sorted(run.suspects, key=lambda s: -true_gain(run, s))
     found |= {name: sorted(run.suspects, key=key) for name, key in keys.items()}
     return found | {"at random": [run.suspects[i] for i in draw]}
@@ -185,8 +185,8 @@ def measured(run: Reviewed) -> tuple[dict[str, Any], dict[str, list[float]]]:
         name: [at(settled(run, order, lambda s: right(run, s)), share) for share in SHARES]
         for name, order in found.items()
     }
-    ours = curves["gain (ours)"]
-    answers = [right(run, suspect) for suspect in found["gain (ours)"]]
+    ours = curves["ours"]
+    answers = [right(run, suspect) for suspect in found["ours"]]
     real = np.array([dice(run.given[name], run.true[name]) for name in run.given])
     expected = np.array([run.expected[name] for name in run.given])
     row: dict[str, Any] = {
@@ -256,7 +256,7 @@ def draw(rows: Sequence[dict[str, str]], out: Path) -> None:
             curves = [
                 [float(row[f"{s:.2f}"]) for s in SHARES] for row in here if row["order"] == order
             ]
-            ours = order.endswith("(ours)")
+            ours = order == "ours"
             place.plot(100 * SHARES, np.mean(curves, 0), lw=2.4 if ours else 1.1, label=order)
         place.set_title(f"{data}, {noise}", fontsize=9)
         place.set_xlabel("suspects reviewed, %")

@@ -135,7 +135,7 @@ def _suspects(summary: ReviewSummary, pictures: Sequence[SuspectPictures], total
     shows = "all of them" if all_shown else f"the first {len(pictures)} of {total}"
     third = "trust in the annotation" if summary.has_trust else "what the model believes of it"
     legend = (
-        f"<p>By what settling them should gain, {shows}; suspects.csv has all, with more columns.</p>"
+        f"<p>Those worth settling first, {shows}; suspects.csv has all, with more columns.</p>"
         '<p class="legend"><svg viewBox="0 0 40 10"><path class="given" d="M2 5H38"/></svg> as '
         'annotated <svg viewBox="0 0 40 10"><path class="halo" d="M2 5H38"/><path class="proposed" '
         f'd="M2 5H38"/></svg> as proposed <i></i> {third}: orange is doubted, blue is believed, '

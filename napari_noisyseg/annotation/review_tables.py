@@ -12,6 +12,7 @@ Row = tuple[object, ...]
 SUSPECTS_HEADER = (
     "rank", "image", "annotator", "slice", "kind", "given", "proposed", "top", "left", "bottom",
     "right", "pixels", "area", "unit", "trust", "confidence", "doubt", "credibility", "gain",
+    "priority",
 )  # fmt: skip
 IMAGES_HEADER = (
     "image", "annotator", "expected_dice", "suspects", "settled", "certainty", "teaches",
@@ -33,7 +34,7 @@ def suspect_row(suspect: Suspect, values: Sequence[int]) -> Row:
         suspect.name, suspect.annotator, suspect.page, str(suspect.kind), values[suspect.given],
         values[suspect.proposed], *suspect.box, suspect.area, suspect.world_area,
         f"{suspect.unit}^2", suspect.trust, suspect.confidence, suspect.doubt,
-        suspect.credibility, suspect.gain,
+        suspect.credibility, suspect.gain, suspect.priority,
     )  # fmt: skip
 
 
@@ -46,11 +47,11 @@ def change_row(file: str, suspect: Suspect, before: int, after: int) -> Row:
 
 
 def ranked_rows(rows: Sequence[Row]) -> list[Row]:
-    """Put the ranks before rows of suspects; the gain is the last column, ties stay in order."""
-    gains: list[tuple[float, int]] = [
+    """Put the ranks before rows of suspects; the priority is the last column, ties stay in order."""
+    places: list[tuple[float, int]] = [
         (-float(str(row[-1])), number) for number, row in enumerate(rows)
     ]
-    return [(rank, *rows[number]) for rank, (_, number) in enumerate(sorted(gains), start=1)]
+    return [(rank, *rows[number]) for rank, (_, number) in enumerate(sorted(places), start=1)]
 
 
 def image_rows(

@@ -56,10 +56,12 @@ class Suspect:
     doubt
         Mean probability that the given label is wrong, 0 to 1, by trust and model together.
     credibility
-        How far the proposal may be believed as a whole, 0 to 1: see `suspects.credibility`.
+        How far the proposal may be believed as a whole, 0 to 1: see `ranking.credibility`.
     gain
         By how much the expected Dice of the slice's annotation rises when the proposal is accepted,
-        times `credibility`: the rank.
+        times `credibility`.
+    priority
+        What suspects are ranked by: see `ranking.priority`.
     packed
         The region within its box, rows of bits (`numpy.packbits`); see `mask`.
     """
@@ -79,6 +81,7 @@ class Suspect:
     doubt: float
     credibility: float
     gain: float
+    priority: float
     packed: bytes = field(repr=False)
 
     @property

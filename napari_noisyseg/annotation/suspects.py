@@ -1,4 +1,4 @@
-"""Regions where the training contradicts an annotation, each with what settling it should gain.
+"""Regions where the training contradicts an annotation, those that are worth settling first.
 
 A region is connected, of one given and one proposed class, and larger than what a careful person would
 bother about: parts thinner than `SuspectOptions.thickness` of an object's width, or smaller than
@@ -7,8 +7,7 @@ bother about: parts thinner than `SuspectOptions.thickness` of an object's width
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from napari_noisyseg.annotation.quality import (
     expected_overlap,
     sharpened,
 )
+from napari_noisyseg.annotation.ranking import credibility, priority, ranked
 from napari_noisyseg.annotation.regions import (
     ClassObjects,
     Window,
@@ -38,14 +38,10 @@ __all__ = [
     "Kind",
     "Suspect",
     "SuspectOptions",
-    "credibility",
     "find_suspects",
     "ranked",
     "review_image",
 ]
-
-# Quantile of a region that stands for its core.
-_CORE = 0.75
 
 
 @dataclass(frozen=True)
@@ -127,7 +123,7 @@ def find_suspects(
     Returns
     -------
     list of Suspect
-        The one with the highest gain first.
+        The one with the highest priority first.
 
     Raises
     ------
@@ -187,55 +183,6 @@ def review_image(
         float(np.mean([page.settled for page in pages])),
     )
     return ImageReview(whole, tuple(suspects), tuple(pages))
-
-
-def ranked(suspects: Iterable[Suspect], most: int | None = None) -> list[Suspect]:
-    """Sort suspects by rank, the highest gain first; equal ones by name, page and place.
-
-    Parameters
-    ----------
-    suspects
-        From any number of images; read once. Memory holds `most` of them.
-    most
-        Keep so many; None for all.
-    """
-    if most is None:
-        return sorted(suspects, key=_order)
-    return heapq.nsmallest(most, suspects, key=_order)
-
-
-def credibility(
-    proposed: NDArray[np.float32], trust: NDArray[np.float32] | None, certainty: float
-) -> float:
-    """How far the proposal for a region may be believed as a whole, 0 to 1.
-
-    Both witnesses must agree, so the weaker one counts at every pixel; at the region's outline both
-    pass through one half by construction, so the upper quartile stands for the region; and a model
-    that is unsure of the whole image is not believed in its parts. The product is sharpened as
-    `napari_noisyseg.annotation.quality.sharpened` says.
-
-    Parameters
-    ----------
-    proposed
-        (pixels,), the model's probability of the proposed class.
-    trust
-        (pixels,), in the given labels; None if none was learned.
-    certainty
-        Expected Dice of the model's own mask of the slice, 0 to 1.
-    """
-    agreed = proposed if trust is None else np.minimum(proposed, 1 - trust)
-    return float(sharpened(certainty * float(np.quantile(agreed, _CORE))))
-
-
-def _order(suspect: Suspect) -> tuple[float, str, str, int, Box, int]:
-    return (
-        -suspect.gain,
-        suspect.name,
-        suspect.annotator,
-        suspect.page,
-        suspect.box,
-        suspect.given,
-    )
 
 
 def _total(parts: Sequence[ExpectedOverlap]) -> ExpectedOverlap:
@@ -355,6 +302,7 @@ def _suspect(
     area = int(mask.sum())
     gained = float(wrong.sum(dtype=np.float64))
     after = overlap.moved(start, end, area, area - gained, gained)
+    rise = after - overlap.dice
     rows, columns = window
     return Suspect(
         name=name,
@@ -371,7 +319,8 @@ def _suspect(
         confidence=float(proposed.mean(dtype=np.float64)),
         doubt=float(error.mean(dtype=np.float64)),
         credibility=belief,
-        gain=(after - overlap.dice) * belief,
+        gain=rise * belief,
+        priority=priority(rise, area / found.given.size, belief),
         packed=np.packbits(mask).tobytes(),
     )
 

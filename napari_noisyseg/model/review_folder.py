@@ -200,7 +200,7 @@ def _write_tables(
 
 
 class _Gallery:
-    """Pictures of the suspects with the highest gain so far; others are never drawn."""
+    """Pictures of the suspects with the highest priority so far; others are never drawn."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -211,9 +211,9 @@ class _Gallery:
         for suspect in suspects:
             self._seen += 1
             full = len(self._kept) >= self._most
-            if not self._most or (full and suspect.gain <= self._kept[0][0]):
+            if not self._most or (full and suspect.priority <= self._kept[0][0]):
                 continue
-            entry = (suspect.gain, -self._seen, _drawn(image, suspect))
+            entry = (suspect.priority, -self._seen, _drawn(image, suspect))
             if full:
                 heappushpop(self._kept, entry)
             else:

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from napari_noisyseg.annotation.ranking import priority
 from napari_noisyseg.annotation.suspects import (
     Kind,
     Suspect,
@@ -156,8 +157,16 @@ def test_the_rank_is_what_settling_gains():
     suspects = found(given, (large | small).astype(np.int16))
     assert [s.area for s in suspects] == sorted((s.area for s in suspects), reverse=True)
     assert suspects[0].gain > suspects[1].gain > 0
+    assert suspects[0].priority > suspects[1].priority > 0
     assert ranked(reversed(suspects)) == suspects
     assert ranked(iter(suspects), most=1) == suspects[:1]
+
+
+def test_the_priority_counts_belief_most_and_dice_and_pixels_alike():
+    assert priority(0.2, 0.05, 1.0) == pytest.approx(0.1)
+    assert priority(0.2, 0.05, 0.5) == pytest.approx(0.0125)
+    assert priority(0.05, 0.2, 1.0) == priority(0.2, 0.05, 1.0)
+    assert priority(-0.1, 0.5, 1.0) == 0
 
 
 def test_the_same_region_of_two_moments_of_a_training_overlaps():

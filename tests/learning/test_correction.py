@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -184,6 +185,30 @@ def test_targets_have_the_total_and_the_total_is_that_of_annotated_pixels_alone(
 
 
 @pytest.mark.usefixtures("few_pixels")
+def test_settled_pixels_are_right_and_the_total_is_that_of_the_others() -> None:
+    true = truths(8)
+    given = [*true[:2], *eroded(true[2:])]
+    whole = [np.full(mask.shape, i < 2) for i, mask in enumerate(given)]
+    some = correction_of(given, settled=whole)
+    targets = some.begin(teachers_of(true))
+    for i, (target, mask) in enumerate(zip(targets, true, strict=True)):
+        assert np.array_equal(target > 0.5, mask) == (i < 2)
+    assert sum(float(q.sum()) for q in targets[2:]) == pytest.approx(some.total, rel=0.02)
+    # What is settled says nothing of how the others err: without those images nothing changes.
+    alone = correction_of(given[2:])
+    teachers = teachers_of(true)
+    theirs = replace(teachers, chances=[each[2:] for each in teachers.chances])
+    for one, other in zip(targets[2:], alone.begin(theirs), strict=True):
+        assert float(np.abs(one.astype(float) - other).mean()) < 0.03
+
+
+def test_nothing_breaks_where_everything_is_settled() -> None:
+    true = truths(4)
+    correction = correction_of(true, settled=[np.ones_like(mask) for mask in true])
+    for target, mask in zip(correction.begin(teachers_of(true)), true, strict=True):
+        assert np.array_equal(target, mask)
+
+
 def test_what_lies_under_pixels_that_are_not_annotated_does_not_matter() -> None:
     truth = truths(8)
     given = triangles(truth)

@@ -51,7 +51,9 @@ def test_maps_at_hand_are_enough_and_every_planted_error_is_listed_in_words(dock
     assert rest.startswith("slice 0 · 252 px · sure 1.0")
     assert dock.form.headline.text() == "4 places are worth a look, the most rewarding first."
     rows = dock.form.list.entries
-    assert [e.suspect.gain for e in rows] == sorted((e.suspect.gain for e in rows), reverse=True)
+    assert [e.suspect.priority for e in rows] == sorted(
+        (e.suspect.priority for e in rows), reverse=True
+    )
 
 
 def test_choosing_one_shows_it_in_a_third_of_the_canvas_and_changes_nothing_else(

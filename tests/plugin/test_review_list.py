@@ -88,9 +88,9 @@ def test_the_list_is_sorted_by_rank_and_filtered():
     suspects.take(examine(order(drawn(), drawn(LARGE, SMALL), key=(1, 0))))
     suspects.take(examine(order(drawn(LARGE, SMALL), drawn(LARGE), key=(2, 4))))
     rows = suspects.rows
-    gains = [entry.suspect.gain for entry in rows]
+    places = [entry.suspect.priority for entry in rows]
     assert len(rows) == 3
-    assert gains == sorted(gains, reverse=True)
+    assert places == sorted(places, reverse=True)
     assert rows[0].suspect.box == LARGE
 
     suspects.filter = Filter(layer=2)

@@ -169,4 +169,4 @@ def _same(suspect: Suspect, entries: Sequence[Entry]) -> Entry | None:
 
 
 def _rank(entry: Entry) -> tuple[float, Key, tuple[int, ...]]:
-    return -entry.suspect.gain, entry.key, entry.suspect.box
+    return -entry.suspect.priority, entry.key, entry.suspect.box

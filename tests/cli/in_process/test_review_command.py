@@ -113,8 +113,8 @@ def test_the_folder_holds_tables_and_a_page_and_nothing_else_changes(
     assert len(images) == 6
     assert dice == sorted(dice)
     assert sorted(filter(None, (row["annotate_next"] for row in images))) == list("123456")
-    gains = [float(row["gain"]) for row in table(home / "out" / "suspects.csv")]
-    assert gains == sorted(gains, reverse=True)
+    places = [float(row["priority"]) for row in table(home / "out" / "suspects.csv")]
+    assert places == sorted(places, reverse=True)
 
 
 def test_the_halves_that_were_left_out_are_found(home: Path):

@@ -1,0 +1,228 @@
+"""The full comparison: what the folders of several `compare` commands say together, in one picture.
+
+    python benchmarks/grid.py --commands                        # what to run first
+    python benchmarks/grid.py --out docs/images/comparison.png figures/*/
+
+Prints a table of every cell (data and noise), and how far each goal of the default is reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from napari_noisyseg.files import write_file
+
+DATA = "../shared/data"
+NOISES = " ".join(
+    ["none", "polygon:vertices=3", "polygon:vertices=4,placement=random", "box",
+     "mixed:beta=0.7,share=0.7", "markov"]
+)  # fmt: skip
+SHARED = "--epochs 10 --set shortest_epoch=30 --set sampling=resize"
+ALTERNATIVES = ("clean", "joint", "finetune", "meanteacher")
+OURS, CEILING = "trust", "oracle"
+WORDS = {
+    "none": "no noise",
+    "polygon": "triangles",
+    "polygon:vertices=4,placement=random": "quadrilaterals",
+    "box": "boxes",
+    "mixed:beta=0.7,share=0.7": "dilate, erode, affine",
+    "markov": "Markov, shrinking",
+}
+STYLES = {
+    "clean": ("s", "#56b4e9"),
+    "joint": ("^", "#e69f00"),
+    "finetune": ("v", "#cc79a7"),
+    "meanteacher": ("D", "#999999"),
+}
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One data set and noise: the Dice of every method, by seed."""
+
+    data: str
+    noise: str
+    dice: dict[str, dict[int, float]]
+    rows: Rows
+
+    @property
+    def title(self) -> str:
+        """How to say it."""
+        return f"{self.data}, {WORDS.get(self.noise, self.noise)}"
+
+    def mean(self, method: str) -> float:
+        """Mean over the seeds that the default and the method share."""
+        shared = self.dice[method].keys() & self.dice[OURS].keys()
+        return float(np.mean([self.dice[method][seed] for seed in shared]))
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """The best alternative and its Dice."""
+        found = {m: self.mean(m) for m in ALTERNATIVES if m in self.dice}
+        name = max(found, key=lambda m: found[m])
+        return name, found[name]
+
+    def detected(self, score: str) -> float:
+        """Mean of a measure of error detection over the default's runs; nan without errors."""
+        values = [float(r[score]) for r in self.rows if r["method"] == OURS and r[score]]
+        return float(np.mean(values)) if values else float("nan")
+
+
+def read(folders: Sequence[Path]) -> list[Cell]:
+    """Read the rows of all folders; a cell counts when it has a run of every method."""
+    cells = []
+    for folder in folders:
+        with (folder / "runs.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        by_noise: dict[str, Rows] = defaultdict(list)
+        for row in rows:
+            by_noise[row["noise"]].append(row)
+        for noise, here in by_noise.items():
+            dice: dict[str, dict[int, float]] = defaultdict(dict)
+            for row in here:
+                dice[row["method"]][int(row["seed"])] = float(row["dice"])
+            if {OURS, CEILING, *ALTERNATIVES} <= dice.keys():
+                cells.append(Cell(folder.name.replace("_", " "), noise, dict(dice), here))
+    return cells
+
+
+def table(cells: Sequence[Cell]) -> str:
+    """Return a Markdown table of every cell."""
+    methods = [*ALTERNATIVES, OURS, CEILING]
+    lines = [
+        "| data, noise | seeds | "
+        + " | ".join(methods)
+        + " | AUROC trust, band | `abs(p - y)`, band |",
+        "| --- " * (len(methods) + 4) + "|",
+    ]
+    for cell in cells:
+        best = max(cell.mean(m) for m in (*ALTERNATIVES, OURS))
+        means = []
+        for method in methods:
+            mean = f"{cell.mean(method):.3f}"
+            is_best = method != CEILING and cell.mean(method) == best
+            means.append(f"**{mean}**" if is_best else mean)
+        found = [
+            f"{cell.detected(f'{score}_auroc'):.3f}, {cell.detected(f'{score}_band_auroc'):.3f}"
+            for score in ("trust", "difference")
+        ]
+        found = ["" if "nan" in each else each for each in found]
+        lines.append(
+            f"| {cell.title} | {len(cell.dice[OURS])} | " + " | ".join([*means, *found]) + " |"
+        )
+    return "\n".join(lines)
+
+
+def goals(cells: Sequence[Cell]) -> str:
+    """Return how far each goal is reached, in points of Dice."""
+    ours = np.array([cell.mean(OURS) for cell in cells])
+    single = {m: np.mean([cell.mean(m) for cell in cells]) for m in ALTERNATIVES}
+    name = max(single, key=lambda m: single[m])
+    behind = {cell.title: 100 * (cell.best[1] - cell.mean(OURS)) for cell in cells}
+    below = {cell.title: 100 * (cell.mean("clean") - cell.mean(OURS)) for cell in cells}
+    gaps = [(cell.mean(OURS) - cell.best[1], cell.mean(CEILING) - cell.best[1]) for cell in cells]
+    noisy = [gap for cell, gap in zip(cells, gaps, strict=True) if cell.noise != "none"]
+    wrong = [cell for cell in cells if not np.isnan(cell.detected("trust_auroc"))]
+    lines = [
+        f"mean over cells: {OURS} {ours.mean():.4f}, "
+        + ", ".join(f"{m} {v:.4f}" for m, v in single.items())
+        + f"; ahead of {name} by {100 * (ours.mean() - single[name]):.2f} points",
+        "behind the best alternative by more than half a point: "
+        + (", ".join(f"{k} {v:.2f}" for k, v in behind.items() if v > 0.5) or "nowhere"),
+        "below clean by more than half a point: "
+        + (", ".join(f"{k} {v:.2f}" for k, v in below.items() if v > 0.5) or "nowhere"),
+        f"share of the gap between best alternative and {CEILING} closed, all noisy cells together: "
+        f"{sum(g[0] for g in noisy) / sum(g[1] for g in noisy):.2f}",
+        "AUROC below .97: "
+        + ", ".join(f"{c.title} {c.detected('trust_auroc'):.3f}" for c in wrong
+                    if c.detected("trust_auroc") < 0.97),
+        "AUROC below that of abs(p - y): "
+        + ", ".join(c.title for c in wrong
+                    if c.detected("trust_auroc") < c.detected("difference_auroc")),
+        "AUROC in the band below .93: "
+        + ", ".join(f"{c.title} {c.detected('trust_band_auroc'):.3f}" for c in wrong
+                    if c.detected("trust_band_auroc") < 0.93),
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def drawn(cells: Sequence[Cell]) -> bytes:
+    """Draw a line for each cell; returns a PNG file's content."""
+    figure = Figure(figsize=(8.6, 1.4 + 0.36 * len(cells)), layout="constrained")
+    axes = figure.subplots()
+    for place, cell in enumerate(cells):
+        ceiling, ours = cell.mean(CEILING), cell.mean(OURS)
+        axes.plot([ceiling, ceiling], [place - 0.34, place + 0.34], color="black", linewidth=2.2)
+        axes.plot([cell.best[1], ours], [place, place], color="#0072b2", linewidth=4, alpha=0.3)
+        for method, (marker, colour) in STYLES.items():
+            axes.plot(cell.mean(method), place, marker, color=colour, markersize=6)
+        axes.plot(ours, place, "o", color="#0072b2", markersize=10)
+    for label, (marker, colour) in STYLES.items():
+        axes.plot([], [], marker, color=colour, label=label)
+    axes.plot([], [], "o", color="#0072b2", markersize=10, label="trust, the default")
+    axes.plot([], [], "|", color="black", markersize=14, markeredgewidth=2.2,
+              label="all masks true (oracle)")  # fmt: skip
+    axes.set_yticks(range(len(cells)), [cell.title for cell in cells], fontsize=9)
+    axes.set_ylim(len(cells) - 0.4, -0.6)
+    axes.set_xlabel("Dice on test images, mean of the seeds", fontsize=10)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=3, fontsize=9, frameon=False)
+    buffer = BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return buffer.getvalue()
+
+
+def commands() -> str:
+    """Return the commands that fill the folders."""
+    methods = " ".join([OURS, *ALTERNATIVES, CEILING])
+    simulated = "--noise " + NOISES
+    crowd = " ".join(f"--noisy {DATA}/cells_crowd/masks_crowd{i}" for i in range(1, 8))
+    triangles = "--noise polygon:vertices=3"
+    parts = [
+        ("dermoscopy", "masks", simulated, "--test 30 --clean 10 --size 64", "dermoscopy"),
+        ("chest_xray", "masks", simulated, "--test 74 --clean 10 --size 64", "hearts"),
+        ("chest_xray", "masks", simulated, "--test 74 --clean 20 --size 64", "hearts_20_clean"),
+        ("dermoscopy", "masks", triangles, "--test 30 --clean 10 --size 96", "dermoscopy_96_px"),
+        ("chest_xray", "masks", triangles, "--test 74 --clean 10 --size 96", "hearts_96_px"),
+        ("cells_crowd", "masks_consensus", f"{crowd} --groups 6", "--test 45 --clean 10 --size 64",
+         "cells"),
+    ]  # fmt: skip
+    return "\n".join(
+        f"napari-noisyseg compare {DATA}/{data}/images {DATA}/{data}/{masks} {noise} {numbers} "
+        f"--methods {methods} --seeds 5 {SHARED} --out figures/{out}"
+        for data, masks, noise, numbers, out in parts
+    )
+
+
+def main() -> None:
+    """Print commands, or tables and goals, and draw the picture."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", type=Path, nargs="*", help="of comparisons")
+    parser.add_argument("--out", type=Path, help="PNG to write")
+    parser.add_argument("--commands", action="store_true", help="only say what to run")
+    given = parser.parse_args()
+    if given.commands:
+        print(commands())
+        return
+    cells = read(given.folders)
+    print(table(cells), goals(cells), sep="\n\n")
+    if given.out is not None:
+        write_file(given.out, drawn(cells))
+
+
+if __name__ == "__main__":
+    main()

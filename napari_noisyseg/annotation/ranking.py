@@ -1,0 +1,84 @@
+"""How far a suspect may be believed, and which to settle first."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_noisyseg.annotation.quality import sharpened
+from napari_noisyseg.annotation.suspect import Box, Suspect
+
+# Quantile of a region that stands for its core.
+_CORE = 0.75
+
+
+def ranked(suspects: Iterable[Suspect], most: int | None = None) -> list[Suspect]:
+    """Sort suspects by rank, the highest priority first; equal ones by name, page and place.
+
+    Parameters
+    ----------
+    suspects
+        From any number of images; read once. Memory holds `most` of them.
+    most
+        Keep so many; None for all.
+    """
+    if most is None:
+        return sorted(suspects, key=_order)
+    return heapq.nsmallest(most, suspects, key=_order)
+
+
+def credibility(
+    proposed: NDArray[np.float32], trust: NDArray[np.float32] | None, certainty: float
+) -> float:
+    """How far the proposal for a region may be believed as a whole, 0 to 1.
+
+    Both witnesses must agree, so the weaker one counts at every pixel; at the region's outline both
+    pass through one half by construction, so the upper quartile stands for the region; and a model
+    that is unsure of the whole image is not believed in its parts. The product is sharpened as
+    `napari_noisyseg.annotation.quality.sharpened` says.
+
+    Parameters
+    ----------
+    proposed
+        (pixels,), the model's probability of the proposed class.
+    trust
+        (pixels,), in the given labels; None if none was learned.
+    certainty
+        Expected Dice of the model's own mask of the slice, 0 to 1.
+    """
+    agreed = proposed if trust is None else np.minimum(proposed, 1 - trust)
+    return float(sharpened(certainty * float(np.quantile(agreed, _CORE))))
+
+
+def priority(rise: float, share: float, credible: float) -> float:
+    """Give what suspects are ranked by, 0 to 1: ``credible^3 sqrt(rise share)``.
+
+    A person's time is lost on a proposal that is wrong, so it counts much that it can be believed. The
+    rise of the Dice alone would put small objects first, on which models err most; the pixels alone
+    would leave them to the end.
+
+    Parameters
+    ----------
+    rise
+        By how much the expected Dice of the slice's annotation rises when the proposal is accepted.
+    share
+        Pixels of the region over those of the slice.
+    credible
+        `credibility`.
+    """
+    return credible**3 * math.sqrt(max(rise, 0.0) * share)
+
+
+def _order(suspect: Suspect) -> tuple[float, str, str, int, Box, int]:
+    return (
+        -suspect.priority,
+        suspect.name,
+        suspect.annotator,
+        suspect.page,
+        suspect.box,
+        suspect.given,
+    )
