@@ -37,14 +37,18 @@ SHARPNESS = 1.5
 """Factor of the logits of what is trained on: errors of single images average out over many."""
 BEYOND_BAND = 0.5
 """How much the noise model counts where the teacher is sure: both know the object's middle."""
-MOVED = 0.2
+MOVED = 0.1
 """Change of the total area (its logarithm) that is believed by half; smaller ones are mere noise."""
 AGREEING, SLOPE = 0.85, 0.03
-"""Agreement of the expected outline with the teachers, over theirs, at which it is followed by half;
-and how sharply."""
+"""Agreement of the expected outline with the teachers, over theirs with one another, at which it is
+followed by half as far as it may be; and how sharply."""
+CONSENSUS = 6
+"""Power of the teachers' agreement on an image by which its agreement counts."""
+DOUBTED = 4
+"""Standard errors by which a noisy mask must differ from what is usual, to be doubted by half."""
 BELIEVED = 0.4
 """How much the noise model counts where a single given label is judged."""
-MOST_FOLLOWED = 0.5
+MOST_FOLLOWED = 0.6
 """Largest share of the expected outline in what is trained on."""
 
 
@@ -58,8 +62,6 @@ class Teachers:
         Of each teacher: its calibrated probabilities of all noisy images, each (*grid).
     band, overall
         What they are worth in the ambiguous band and everywhere.
-    held_out
-        Their mean Dice on held-out clean images; nan if unknown.
     unseen
         Of each held-out clean image: the probabilities, the true mask and where it says anything, each
         (*frame).
@@ -68,7 +70,6 @@ class Teachers:
     chances: Sequence[Sequence[Floats]]
     band: Rater
     overall: Rater
-    held_out: float
     unseen: Sequence[tuple[Floats, Mask, Mask]] = ()
 
 
@@ -157,7 +158,7 @@ class Correction:
         found = []
         for rater, in_band in ((teachers.band, True), (teachers.overall, False)):
             mean, usual = noisy.fit(in_band), clean.fit(in_band)
-            doubt = 0.0 if usual is None else clean.standard_error(usual, in_band)
+            doubt = 0.0 if usual is None else DOUBTED * clean.standard_error(usual, in_band)
             rates = []
             for features, mask, annotated in zip(outlines, self.masks, self.annotated, strict=True):
                 self.check()
@@ -174,18 +175,20 @@ class Correction:
     def _following(self, teachers: Teachers) -> float:
         """How far the expected outline is to be followed.
 
-        It is better than the teachers if it agrees with each of them as well as they agree with the
-        truth (on held-out clean images) and with one another (here). A single teacher cannot tell.
+        Where the teachers agree with one another they are mostly right. So an outline that is right
+        agrees with them on these images about as well as they do with one another. A single teacher
+        cannot tell.
         """
         if len(teachers.chances) < 2:
             return 0.0
-        outlines = [outline > 0.5 for outline in self.expected]
         own = [[chance > 0.5 for chance in each] for each in teachers.chances]
-        agreement = float(np.mean([_mean_dice(outlines, each) for each in own]))
-        pairs = [_mean_dice(a, b) for i, a in enumerate(own) for b in own[:i]]
-        theirs = float(np.mean(pairs))
-        known = theirs if math.isnan(teachers.held_out) else teachers.held_out
-        relative = agreement / max(math.sqrt(known * theirs), 1e-6)
+        with_them = among_them = 0.0
+        for outline, *theirs in zip(self.expected, *own, strict=True):
+            pairs = [dice(a, b) for i, a in enumerate(theirs) for b in theirs[:i]]
+            consensus = float(np.mean(pairs)) ** CONSENSUS
+            with_them += consensus * float(np.mean([dice(outline > 0.5, one) for one in theirs]))
+            among_them += consensus * float(np.mean(pairs))
+        relative = with_them / max(among_them, 1e-6)
         return MOST_FOLLOWED * float(expit((relative - AGREEING) / SLOPE))
 
     def _conclude(self, chances: Sequence[Floats]) -> list[Half]:
@@ -293,7 +296,3 @@ def _with_total(logits: Sequence[Floats], annotated: Sequence[Mask], total: floa
     values = np.concatenate([z[a] for z, a in zip(logits, annotated, strict=True)])
     shift = root(lambda x: float(expit(values + x).sum()), total)
     return [expit(z + shift).astype(np.float16) for z in logits]
-
-
-def _mean_dice(first: Sequence[Mask], second: Sequence[Mask]) -> float:
-    return float(np.mean([dice(a, b) for a, b in zip(first, second, strict=True)]))

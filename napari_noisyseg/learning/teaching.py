@@ -7,7 +7,6 @@ where the truth is known, calibrate it and measure it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.learning.correction import Teachers
@@ -206,17 +204,13 @@ def _measured(
     if not any(mask.any() for mask in truth):
         # Nothing measured: take the teachers at their word.
         own = [p for each in chances for p in each]
-        return Teachers(chances, rater_of(own, own, ambiguous), rater_of(own, own), math.nan)
+        return Teachers(chances, rater_of(own, own, ambiguous), rater_of(own, own))
     judged = [calibration(p) for p in unseen]
     band = [ambiguous(p) & k for p, k in zip(judged, known, strict=True)]
-    scores = [
-        dice(p > 0.5, mask, ~k) for p, mask, k in zip(unseen, truth, known, strict=True) if k.any()
-    ]
     return Teachers(
         chances,
         rater_of(*_pixels(judged, truth, band)),
         rater_of(*_pixels(judged, truth, known)),
-        float(np.mean(scores)),
         [one for one in zip(judged, truth, known, strict=True) if one[2].any()],
     )
 

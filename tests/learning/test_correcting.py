@@ -74,7 +74,7 @@ def chances_of(noisy: NoisyFake, seed: int, label: int = 1) -> list[np.ndarray]:
 def teachers_of(noisy: NoisyFake) -> list[Teachers]:
     rater = Rater(0.8, 0.15)
     return [
-        Teachers([chances_of(noisy, seed, label) for seed in (0, 1)], rater, rater, 0.8)
+        Teachers([chances_of(noisy, seed, label) for seed in (0, 1)], rater, rater)
         for label in range(1, noisy.classes)
     ]
 
@@ -292,7 +292,7 @@ def test_maps_are_kept_on_a_coarser_grid_where_there_are_many(
         [each[:, ::2, ::2][0] for each in (p[None] for p in chances_of(noisy, s))] for s in (0, 1)
     ]
     rater = Rater(0.8, 0.15)
-    method.begin([Teachers(coarse, rater, rater, 0.8)], lambda: None)
+    method.begin([Teachers(coarse, rater, rater)], lambda: None)
     targets, trust = method.posterior.sample(batch_of(noisy))
     assert targets.shape == (3, 1, SIDE, SIDE)
     assert trust.shape == (3, SIDE, SIDE)

@@ -14,6 +14,7 @@ from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.learning import correction as correction_module
 from napari_noisyseg.learning.correction import (
     MOST_FOLLOWED,
+    MOVED,
     Correction,
     Teachers,
     reliance,
@@ -80,7 +81,6 @@ def teachers_of(masks: Sequence[np.ndarray], seeds: Sequence[int] = (0, 1, 2)) -
         chances,
         rater_of(judged, unseen, ambiguous),
         rater_of(judged, unseen),
-        float(np.mean([dice(p > 0.5, m) for p, m in zip(judged, unseen, strict=True)])),
         [(p, m, np.ones(m.shape, bool)) for p, m in zip(judged, unseen, strict=True)],
     )
 
@@ -159,7 +159,7 @@ def test_the_total_moves_towards_what_the_teachers_find_the_further_the_more(
     total = shrunk_total(found, marked)
     assert min(found, marked) <= total <= max(found, marked)
     share = math.log(total / marked) / change
-    assert share == pytest.approx(change**2 / (change**2 + 0.2**2), rel=1e-6)
+    assert share == pytest.approx(change**2 / (change**2 + MOVED**2), rel=1e-6)
     assert shrunk_total(10 * marked, marked) > 0.95 * 10 * marked
 
 
@@ -200,6 +200,32 @@ def test_settled_pixels_are_right_and_the_total_is_that_of_the_others() -> None:
     theirs = replace(teachers, chances=[each[2:] for each in teachers.chances])
     for one, other in zip(targets[2:], alone.begin(theirs), strict=True):
         assert float(np.abs(one.astype(float) - other).mean()) < 0.03
+
+
+def test_an_outline_is_followed_where_the_teachers_that_agree_confirm_it() -> None:
+    true = truths(12)
+    teachers = teachers_of(true)
+    right, small = correction_of(true), correction_of(true)
+    for one in (right, small):
+        one.begin(teachers)
+    right.expected = [mask.astype(np.float16) for mask in true]
+    small.expected = [
+        ndimage.binary_erosion(mask, iterations=4).astype(np.float16) for mask in true
+    ]
+    assert right._following(teachers) > 0.8 * MOST_FOLLOWED
+    assert small._following(teachers) < 0.2 * MOST_FOLLOWED
+    # Teachers that are lost on half of the images, each in its own way, say nothing against it there.
+    rng = np.random.default_rng(0)
+    lost = replace(
+        teachers,
+        chances=[
+            [rng.uniform(0.02, 0.98, p.shape).astype(np.float32) if i % 2 else p
+             for i, p in enumerate(each)]
+            for each in teachers.chances
+        ],
+    )  # fmt: skip
+    assert right._following(lost) > 0.8 * MOST_FOLLOWED
+    assert right._following(replace(teachers, chances=teachers.chances[:1])) == 0
 
 
 def test_nothing_breaks_where_everything_is_settled() -> None:
@@ -258,9 +284,9 @@ def test_nothing_breaks_on_odd_masks(name: str, annotated: str) -> None:
     chances = [
         [rng.uniform(SURE, 1 - SURE, m.shape).astype(np.float32) for m in masks] for _ in range(2)
     ]
-    teachers = Teachers(chances, Rater(0.8, 0.2), Rater(0.7, 0.3), 0.7)
+    teachers = Teachers(chances, Rater(0.8, 0.2), Rater(0.7, 0.3))
     if annotated != "everywhere":  # one teacher, of which nothing is known
-        teachers = Teachers(chances[:1], Rater(1.0, 0.0), Rater(1.0, 0.0), math.nan)
+        teachers = Teachers(chances[:1], Rater(1.0, 0.0), Rater(1.0, 0.0))
     correction = Correction(masks, where)
     assert_sound(correction, correction.begin(teachers))
     assert_sound(correction, correction.go_on(chances[0]))
@@ -272,7 +298,7 @@ def test_nothing_breaks_on_teachers_that_say_the_same_everywhere(value: float) -
     masks = triangles(truths(3))
     flat = [np.full(m.shape, np.clip(value, SURE, 1 - SURE), np.float32) for m in masks]
     correction = correction_of(masks)
-    teachers = Teachers([flat], Rater(0.5, 0.5), Rater(0.5, 0.5), 0.0)
+    teachers = Teachers([flat], Rater(0.5, 0.5), Rater(0.5, 0.5))
     assert_sound(correction, correction.begin(teachers))
     raw = [np.full(m.shape, value, np.float32) for m in masks]
     assert_sound(correction, correction.go_on(raw))
@@ -284,7 +310,7 @@ def test_the_order_of_the_images_hardly_matters() -> None:
     order = np.random.default_rng(5).permutation(24)
     other = Teachers(
         [[each[i] for i in order] for each in teachers.chances],
-        teachers.band, teachers.overall, teachers.held_out, teachers.unseen,
+        teachers.band, teachers.overall, teachers.unseen,
     )  # fmt: skip
     one, two = correction_of(given), correction_of([given[i] for i in order])
     first, second = one.begin(teachers), two.begin(other)
@@ -346,5 +372,5 @@ def test_teachers_that_are_sure_of_every_clean_image_break_nothing() -> None:
     blank = np.full((SIDE, SIDE), SURE, np.float32)
     unseen = [(blank, np.zeros((SIDE, SIDE), bool), np.ones((SIDE, SIDE), bool))] * 2
     correction = correction_of(triangles(truth))
-    sure = Teachers(teachers.chances, teachers.band, teachers.overall, teachers.held_out, unseen)
+    sure = Teachers(teachers.chances, teachers.band, teachers.overall, unseen)
     assert_sound(correction, correction.begin(sure))
