@@ -219,6 +219,8 @@ def main() -> None:
         print(commands())
         return
     cells = read(given.folders)
+    if not cells:
+        parser.error("no cell has a run of every method yet: see --commands")
     print(table(cells), goals(cells), sep="\n\n")
     if given.out is not None:
         write_file(given.out, drawn(cells))
