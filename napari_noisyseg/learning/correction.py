@@ -184,6 +184,8 @@ class Correction:
         own = [[chance > 0.5 for chance in each] for each in teachers.chances]
         with_them = among_them = 0.0
         for outline, *theirs in zip(self.expected, *own, strict=True):
+            if not any(one.any() for one in theirs):
+                continue  # to agree on nothing is not to know
             pairs = [dice(a, b) for i, a in enumerate(theirs) for b in theirs[:i]]
             consensus = float(np.mean(pairs)) ** CONSENSUS
             with_them += consensus * float(np.mean([dice(outline > 0.5, one) for one in theirs]))

@@ -225,6 +225,11 @@ def test_an_outline_is_followed_where_the_teachers_that_agree_confirm_it() -> No
         ],
     )  # fmt: skip
     assert right._following(lost) > 0.8 * MOST_FOLLOWED
+    # Slices without an object, of which a stack has many, say nothing for it.
+    nothing = np.full((SIDE, SIDE), SURE, np.float32)
+    stacked = replace(teachers, chances=[[*each, *[nothing] * 50] for each in teachers.chances])
+    small.expected += [np.zeros((SIDE, SIDE), np.float16)] * 50
+    assert small._following(stacked) < 0.2 * MOST_FOLLOWED
     assert right._following(replace(teachers, chances=teachers.chances[:1])) == 0
 
 
