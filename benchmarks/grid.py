@@ -70,7 +70,7 @@ class Cell:
     @property
     def best(self) -> tuple[str, float]:
         """The best alternative and its Dice."""
-        found = {m: self.mean(m) for m in ALTERNATIVES if m in self.dice}
+        found = {m: self.mean(m) for m in ALTERNATIVES}
         name = max(found, key=lambda m: found[m])
         return name, found[name]
 

@@ -122,8 +122,7 @@ def split_settled(examples: Iterable[Example]) -> list[Example]:
     """Give what training learns from: for a noisy example with settled pixels also a clean one.
 
     The clean example has the labels of the settled pixels, and nothing else is annotated in it; the
-    noisy one loses the ignored pixels and keeps `Example.read_settled`, for the methods that settle
-    in place. What is not annotated has the label
+    noisy one loses the ignored pixels. What is not annotated has the label
     `napari_noisyseg.annotation.classes.NOT_ANNOTATED`. Nothing is read here: that an image has no
     settled pixel shows when its clean example is read, and has no label at all.
 
@@ -145,7 +144,7 @@ def split_settled(examples: Iterable[Example]) -> list[Example]:
             continue
         reads: tuple[Callable[[], Labels], Callable[[], NDArray[np.uint8]]]
         reads = example.read_label, example.read_settled
-        result.append(replace(example, read_label=partial(_noisy_part, *reads)))
+        result.append(replace(example, read_label=partial(_noisy_part, *reads), read_settled=None))
         parts.append(
             replace(
                 example,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Find what is wrong in the noisy annotations that a run was trained on: regions where the learned trust
-and the model contradict them, ranked by what settling them should gain."""
+and the model contradict them, those that are worth settling first in front."""
 
 EPILOG = """\
 DIR holds suspects.csv (a row per region), images.csv (the quality of every annotation, worst first, and

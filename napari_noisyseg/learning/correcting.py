@@ -20,7 +20,7 @@ from torch.nn import functional
 from napari_noisyseg.learning.batches import Batch
 from napari_noisyseg.learning.correction import Correction, Half, Teachers
 from napari_noisyseg.learning.losses import at_least_float32, pixel_loss
-from napari_noisyseg.learning.noise_model import Floats, Mask
+from napari_noisyseg.learning.noise_model import Floats
 from napari_noisyseg.learning.steps import Draw, Method, StepReport
 from napari_noisyseg.learning.trust import PixelMaps, checked_maps, grid_of, together, trust_in
 
@@ -101,7 +101,6 @@ class Trust(Method):
     """Corrected annotations: see the module."""
 
     learns_weights = True
-    settles_in_place = True
     corrections: list[Correction]
 
     def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
@@ -217,11 +216,9 @@ class Trust(Method):
     def _correction(
         self, label: int, check: Callable[[], None], old: Correction | None = None
     ) -> Correction:
-        items = range(len(self.posterior.grids))
-        given = [self._given(item) for item in items]
-        settled = [self._settled(item) for item in items]
+        given = [self._given(item) for item in range(len(self.posterior.grids))]
         fresh = Correction([g == label for g in given], [g >= 0 for g in given],
-                           self.config.seed, check, settled)  # fmt: skip
+                           self.config.seed, check)  # fmt: skip
         if old is not None:
             fresh.followed, fresh.total = old.followed, old.total
             fresh.near, fresh.beyond, fresh.expected = old.near, old.beyond, old.expected
@@ -229,13 +226,6 @@ class Trust(Method):
 
     def _given(self, item: int) -> NDArray[np.int16]:
         return self.posterior.look_at_labels(self.noisy.get(item)[1], item)
-
-    def _settled(self, item: int) -> Mask:
-        found = self.noisy.settled(item)
-        if found is None:
-            return np.zeros(self.posterior.grids[item], bool)
-        chosen: Mask = self.posterior.look_at_labels(found, item) == 1
-        return chosen
 
     def _keep(
         self, corrections: list[Correction], targets: Sequence[Sequence[Half]], step: int

@@ -87,9 +87,6 @@ class Correction:
         Of the pixels that are looked at.
     check
         Called for every image; may raise, and then nothing has changed.
-    settled
-        Where a person has settled what they say, each (*grid): there they are right, and tell
-        nothing of how the others err. Nowhere if empty.
     near, beyond
         How often such a pixel belongs to the class, by the noise model, where the teacher is not sure
         and everywhere, each (*grid), float16.
@@ -108,7 +105,6 @@ class Correction:
     annotated: Sequence[Mask]
     seed: int = 0
     check: Callable[[], None] = lambda: None
-    settled: Sequence[Mask] = ()
     near: list[Half] = field(default_factory=list)
     beyond: list[Half] = field(default_factory=list)
     belief: list[Half] = field(default_factory=list)
@@ -116,19 +112,16 @@ class Correction:
     followed: float = 0.0
     total: float = 0.0
 
-    def __post_init__(self) -> None:
-        if not self.settled:
-            self.settled = [np.zeros_like(mask) for mask in self.masks]
-        self._open = [a & ~s for a, s in zip(self.annotated, self.settled, strict=True)]
-
     def begin(self, teachers: Teachers) -> list[Half]:
         """Correct by the teachers; returns what is to be trained on, each (*grid), 0 to 1."""
         chances = [np.mean(parts, 0) for parts in zip(*teachers.chances, strict=True)]
-        marked = sum(np.count_nonzero(m & o) for m, o in zip(self.masks, self._open, strict=True))
-        found = sum(float(p[o].sum()) for p, o in zip(chances, self._open, strict=True))
+        marked = sum(
+            np.count_nonzero(m & a) for m, a in zip(self.masks, self.annotated, strict=True)
+        )
+        found = sum(float(p[a].sum()) for p, a in zip(chances, self.annotated, strict=True))
         total = shrunk_total(found, float(marked), area_error(teachers.unseen))
         self.near, self.beyond = self._rates(chances, teachers)
-        self.expected = _with_total([2 * _logit(r) for r in self.beyond], self._open, total)
+        self.expected = _with_total([2 * _logit(r) for r in self.beyond], self.annotated, total)
         self.followed = self._following(teachers)
         self.total = total
         return self._conclude(chances)
@@ -147,11 +140,11 @@ class Correction:
         """Ask the noise model: in the ambiguous band, and everywhere."""
         noisy, clean = (_Sample(len(each), self.seed) for each in (chances, teachers.unseen))
         outlines = []
-        for place, chance in enumerate(chances):
+        for mask, annotated, chance in zip(self.masks, self.annotated, chances, strict=True):
             self.check()
-            outline = outline_of(self.masks[place] & self.annotated[place])
+            outline = outline_of(mask & annotated)
             outlines.append(outline.features.astype(np.float16))
-            noisy.add(outline, chance, self._open[place], reliance(chance, outline.distance))
+            noisy.add(outline, chance, annotated, reliance(chance, outline.distance))
         for chance, mask, known in teachers.unseen:
             self.check()
             clean.add(outline_of(mask & known), chance, known, 1.0)
@@ -205,13 +198,9 @@ class Correction:
             by_place = BELIEVED * _logit(self.beyond[place])
             beliefs.append(expit(own + by_place).astype(np.float16))
         self.belief = beliefs
-        sharp = _with_total([SHARPNESS * z for z in logits], self._open, self.total)
+        sharp = _with_total([SHARPNESS * z for z in logits], self.annotated, self.total)
         share = np.float16(self.followed)
-        targets = [(1 - share) * q + share * y for q, y in zip(sharp, self.expected, strict=True)]
-        for place, settled in enumerate(self.settled):
-            for each in (targets[place], beliefs[place]):
-                each[settled] = self.masks[place][settled]
-        return targets
+        return [(1 - share) * q + share * y for q, y in zip(sharp, self.expected, strict=True)]
 
 
 class _Sample:

@@ -6,10 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
-from napari_noisyseg.annotation.corrections import Settled
 from napari_noisyseg.annotation.dataset import DataSet
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.model.preparation import Preparation, as_tensor
@@ -88,18 +86,6 @@ class Frames:
             self._held -= _bytes(gone)
         return self._kept[key]
 
-    def settled(self, index: int) -> Tensor | None:
-        """Which pixels of an item's annotation a person has settled, (*spatial), bool; None if none."""
-        item = self.items[index]
-        if item.example.read_settled is None:
-            return None
-        chosen = item.example.read_settled() == Settled.CLEAN
-        if item.page is not None:
-            chosen = chosen[item.page]
-        if not chosen.any():
-            return None
-        return self.preparation.resize_labels(as_tensor(chosen.astype(np.int16))) == 1
-
     def _pages(self, example: Example) -> Sequence[int | None]:
         if self.preparation.dimensions == 3:
             return (None,)
@@ -135,9 +121,6 @@ class _Some(Frames):
 
     def get(self, index: int) -> tuple[Tensor, Tensor]:
         return self._all.get(self._indices[index])
-
-    def settled(self, index: int) -> Tensor | None:
-        return self._all.settled(self._indices[index])
 
 
 def _bytes(tensors: tuple[Tensor, Tensor]) -> int:

@@ -33,7 +33,6 @@ from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.interruption import Interrupted, Interruption
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.maps import ImageMaps
-from napari_noisyseg.learning.methods import settles_in_place
 from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow, checked_rows
 from napari_noisyseg.learning.sampling import card_of, with_sampling
 from napari_noisyseg.learning.teaching import Teaching
@@ -94,8 +93,6 @@ class Loop:
         whole = [i for i, one in enumerate(clean.items) if not one.example.settled_part]
         alone = clean if len(whole) in (0, len(clean)) else clean.only(whole)
         self.judged = held if self.held_out else alone
-        if settles_in_place(self.config.method):
-            clean = alone
         self.learner = Learner(self.config, card, self.noisy, clean, self.device)
         self.interruption = Interruption(stop_asked)
         self.maps = ImageMaps(self.learner.method.maps, self.noisy)

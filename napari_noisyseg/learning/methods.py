@@ -179,11 +179,6 @@ def learns_weights(name: MethodName) -> bool:
     return _METHODS[name].learns_weights
 
 
-def settles_in_place(name: MethodName) -> bool:
-    """Whether a method believes settled pixels where they are: see `Method`."""
-    return _METHODS[name].settles_in_place
-
-
 _METHODS: dict[MethodName, type[Method]] = {
     "trust": Trust,
     "evidence": Evidence,

@@ -46,10 +46,6 @@ class NoisyImages(Protocol):
         """Working image (C, *frame) and class indices (*frame), -1 where not annotated."""
         ...
 
-    def settled(self, index: int) -> Tensor | None:
-        """Which pixels of its annotation a person has settled (*frame), bool; None if none."""
-        ...
-
 
 Draw = Callable[[], Batch]
 """Draws a step's noisy or clean batch; a method that has no use for one does not call it."""
@@ -101,13 +97,9 @@ class Method(ABC):
     ----------
     learns_weights
         Whether the method tells noisy pixels apart by learned weights, which its maps then show.
-    settles_in_place
-        Whether the method believes the settled pixels of a noisy annotation where they are; the
-        others learn from them as from further clean images, in which nothing else is annotated.
     """
 
     learns_weights: ClassVar[bool] = False
-    settles_in_place: ClassVar[bool] = False
 
     def __init__(
         self,

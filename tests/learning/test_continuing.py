@@ -102,21 +102,6 @@ def test_what_was_settled_is_neither_held_out_nor_makes_clean_images_many() -> N
     assert len(trained) == 44
 
 
-def test_settled_pixels_are_in_place_or_further_clean_images_as_the_method_has_it() -> None:
-    given = examples()
-    data = surveyed([*map(settled, given[:4]), *given[4:]])
-    for method, clean in (("trust", 4), ("joint", 8)):
-        loop = Loop(TrainingConfig(**QUICK | {"method": method}), data, None)
-        assert len(loop.learner.clean) == clean
-    chosen = [loop.noisy.settled(i) for i in range(len(loop.noisy))]
-    assert sum(one is not None for one in chosen) == 4
-    assert chosen[0] is not None
-    assert 0 < float(chosen[0].float().mean()) < 1
-    # Without a clean image, the settled pixels are all there is to be taught by.
-    alone = surveyed([*map(settled, given[:4])])
-    assert len(Loop(TrainingConfig(**QUICK), alone, None).learner.clean) == 4
-
-
 def test_the_dice_is_measured_on_the_clean_images_alone(run: Path) -> None:
     given = examples()
     config = TrainingConfig(**QUICK)

@@ -50,9 +50,6 @@ class NoisyFake:
         labels[:, 1] = -1
         return torch.zeros(1, SIDE, SIDE), labels
 
-    def settled(self, index: int) -> Tensor | None:
-        return None
-
 
 def method_of(noisy: NoisyFake, steps: int = 10, **settings: Any) -> Trust:
     network = nn.Conv2d(1, 1 if noisy.classes == 2 else noisy.classes, 3, padding=1)
@@ -182,36 +179,6 @@ def test_many_images_are_looked_at_less_often_so_that_looking_stays_cheap() -> N
     settings = {"correct_every": 50, "noisy_batch": 8, "clean_batch": 8}
     assert method_of(few, **settings).interval == 50
     assert method_of(many, **settings).interval > 500
-
-
-class Settled(NoisyFake):
-    """The same, and of the second image a person has settled the upper half."""
-
-    def settled(self, index: int) -> Tensor | None:
-        chosen = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-        chosen[:8] = True
-        return chosen if index == 1 else None
-
-
-@pytest.mark.parametrize("classes", [2, 3])
-def test_settled_pixels_are_believed_where_they_are_now_and_later(classes: int) -> None:
-    noisy = Settled(classes)
-    method = corrected(noisy)
-    batch = batch_of(noisy)
-    for step in (0, 5):
-        if step:
-            chances = [np.stack([chances_of(noisy, 7, c)[i] for c in range(1, classes)])
-                       for i in range(len(noisy))]  # fmt: skip
-            method.go_on(step, lambda i, p=chances: p[i], lambda: None)
-        _, trust = method.posterior.sample(batch)
-        labels = batch.labels[1]
-        known = (labels >= 0)[:8]
-        for c in range(1, classes):
-            target = method.posterior.target[1][c - 1].float()
-            assert torch.equal(target[:8], (labels == c)[:8].float())
-            assert not torch.equal(target[8:], (labels == c)[8:].float())
-        assert bool((trust[1][:8][known] > 0.999).all())
-        assert bool((trust[0][:8][known] < 0.999).all())
 
 
 def test_a_state_is_restored_whole() -> None:

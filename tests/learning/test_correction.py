@@ -185,23 +185,6 @@ def test_targets_have_the_total_and_the_total_is_that_of_annotated_pixels_alone(
 
 
 @pytest.mark.usefixtures("few_pixels")
-def test_settled_pixels_are_right_and_the_total_is_that_of_the_others() -> None:
-    true = truths(8)
-    given = [*true[:2], *eroded(true[2:])]
-    whole = [np.full(mask.shape, i < 2) for i, mask in enumerate(given)]
-    some = correction_of(given, settled=whole)
-    targets = some.begin(teachers_of(true))
-    for i, (target, mask) in enumerate(zip(targets, true, strict=True)):
-        assert np.array_equal(target > 0.5, mask) == (i < 2)
-    assert sum(float(q.sum()) for q in targets[2:]) == pytest.approx(some.total, rel=0.02)
-    # What is settled says nothing of how the others err: without those images nothing changes.
-    alone = correction_of(given[2:])
-    teachers = teachers_of(true)
-    theirs = replace(teachers, chances=[each[2:] for each in teachers.chances])
-    for one, other in zip(targets[2:], alone.begin(theirs), strict=True):
-        assert float(np.abs(one.astype(float) - other).mean()) < 0.03
-
-
 def test_an_outline_is_followed_where_the_teachers_that_agree_confirm_it() -> None:
     true = truths(12)
     teachers = teachers_of(true)
@@ -231,13 +214,6 @@ def test_an_outline_is_followed_where_the_teachers_that_agree_confirm_it() -> No
     small.expected += [np.zeros((SIDE, SIDE), np.float16)] * 50
     assert small._following(stacked) < 0.2 * MOST_FOLLOWED
     assert right._following(replace(teachers, chances=teachers.chances[:1])) == 0
-
-
-def test_nothing_breaks_where_everything_is_settled() -> None:
-    true = truths(4)
-    correction = correction_of(true, settled=[np.ones_like(mask) for mask in true])
-    for target, mask in zip(correction.begin(teachers_of(true)), true, strict=True):
-        assert np.array_equal(target, mask)
 
 
 def test_what_lies_under_pixels_that_are_not_annotated_does_not_matter() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from napari_noisyseg.learning import validation
 from napari_noisyseg.learning.events import EpochDone, Event, Finished, Measured, StepDone
@@ -19,6 +18,8 @@ from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.training import train
 from napari_noisyseg.model.checkpoints import read_checkpoint
 from napari_noisyseg.model.configuration import METHODS, TrainingConfig
+
+from .alike import assert_same
 
 SIDE = 16
 
@@ -65,22 +66,6 @@ def training(asked: Callable[[], bool] | None, out: Path | None = None, **settin
 
 def run(asked: Callable[[], bool] | None, out: Path | None = None, **settings: Any) -> list[Event]:
     return list(training(asked, out, **settings))
-
-
-def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Compare plain data and tensors, bit by bit, but for times and what every step sets anew."""
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    elif isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one.keys() - {"seconds", "lr"}:
-            assert_same(one[key], other[key], f"{where}/{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for index, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_same(a, b, f"{where}/{index}")
-    else:
-        assert one == other or (one != one and other != other), where
 
 
 @pytest.mark.parametrize("method", METHODS)
