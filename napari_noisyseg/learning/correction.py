@@ -47,7 +47,8 @@ CONSENSUS = 6
 DOUBTED = 4
 """Standard errors by which a noisy mask must differ from what is usual, to be doubted by half."""
 BELIEVED = 0.4
-"""How much the noise model counts where a single given label is judged."""
+"""How much the noise model counts where a single given label is judged; the share that is followed of the
+expected outline is added."""
 MOST_FOLLOWED = 0.6
 """Largest share of the expected outline in what is trained on."""
 
@@ -92,7 +93,8 @@ class Correction:
         and everywhere, each (*grid), float16.
     belief
         Probability of the class by which a single given label is to be judged: the noise model, which
-        knows no image, counts less than in what is trained on; each (*grid), float16.
+        knows no image, counts less than in what is trained on, and as much where the teachers confirm
+        its expected outline; each (*grid), float16.
     expected
         The expected outlines by the noise model alone, each (*grid), float16.
     followed
@@ -195,7 +197,7 @@ class Correction:
             beyond = BEYOND_BAND * _logit(self.beyond[place])
             added = np.where(ambiguous(chance) & annotated, _logit(self.near[place]), beyond)
             logits.append((own + added).astype(np.float32))
-            by_place = BELIEVED * _logit(self.beyond[place])
+            by_place = (BELIEVED + self.followed) * _logit(self.beyond[place])
             beliefs.append(expit(own + by_place).astype(np.float16))
         self.belief = beliefs
         sharp = _with_total([SHARPNESS * z for z in logits], self.annotated, self.total)

@@ -139,6 +139,29 @@ def test_what_is_believed_tells_wrong_labels_from_right_ones() -> None:
     assert np.mean(wrong) < 0.5
 
 
+def test_labels_that_are_right_are_hardly_doubted_even_where_a_network_errs() -> None:
+    truth = truths(24)
+    correction = correction_of(truth)
+    correction.begin(teachers_of(truth))
+    assert correction.followed > 0.3
+    shifted = [np.where(np.roll(m, 4, 1), 0.95, 0.05).astype(np.float32) for m in truth]
+    correction.go_on(shifted)
+    wrongly = [(m > 0.5) != t for m, t in zip(correction.belief, truth, strict=True)]
+    by_network = [(m > 0.5) != t for m, t in zip(shifted, truth, strict=True)]
+    assert np.mean(wrongly) < 0.5 * np.mean(by_network)
+
+
+@pytest.mark.parametrize("followed", [0.0, 0.5])
+def test_the_noise_model_is_believed_the_more_the_teachers_confirm_its_outline(followed) -> None:
+    correction = correction_of([disc(8, (24, 24))])
+    correction.followed, correction.total = followed, 200.0
+    correction.near = correction.expected = [np.full((SIDE, SIDE), 0.5, np.float16)]
+    correction.beyond = [np.full((SIDE, SIDE), 0.8, np.float16)]
+    correction.go_on([np.full((SIDE, SIDE), 0.3, np.float32)])
+    odds = 0.3 / 0.7 * (0.8 / 0.2) ** (0.4 + followed)
+    assert np.allclose(correction.belief[0], odds / (1 + odds), atol=2e-3)
+
+
 def test_a_second_look_of_a_network_that_knows_more_brings_the_masks_nearer_still() -> None:
     truth = truths(24)
     correction = correction_of(triangles(truth))
