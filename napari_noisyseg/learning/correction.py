@@ -47,7 +47,7 @@ CONSENSUS = 6
 DOUBTED = 4
 """Standard errors by which a noisy mask must differ from what is usual, to be doubted by half."""
 BELIEVED = 0.4
-"""How much the noise model counts where a single given label is judged; the share that is followed of the
+"""How much the noise model counts where a single label is judged; the share that is followed of the
 expected outline is added."""
 MOST_FOLLOWED = 0.6
 """Largest share of the expected outline in what is trained on."""

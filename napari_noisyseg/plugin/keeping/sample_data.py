@@ -9,9 +9,14 @@ import numpy as np
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.samples import SETS, make_samples
 from napari_noisyseg.plugin.layers.marks import METADATA_KEY
+from napari_noisyseg.plugin.window.notices import show
 
 VIOLET, YELLOW = 0.32, 0.61
 """Seeds of napari's colours of labels that give label 1 this colour."""
+
+NEXT = (
+    "Next: Plugins > Noisy Segmentation > Workbench, to train, and to review what training doubts."
+)
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 """What napari makes a layer of: data, the layer's arguments, the layer's kind."""
@@ -51,6 +56,7 @@ def _layers(which: str, thing: str) -> list[LayerTuple]:
     images = np.stack([sample.image for sample in samples])
     clean = [index for index, sample in enumerate(samples) if sample.role is Role.CLEAN]
     roles = {str(index): Role.CLEAN.value for index in clean}
+    show("info", NEXT)
     return [
         (
             images,

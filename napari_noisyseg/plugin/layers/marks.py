@@ -97,6 +97,11 @@ def picture_sizes(layer: Layer) -> tuple[tuple[int, int], ...]:
         return ()
 
 
+def is_overlay(layer: Layer) -> bool:
+    """Whether a layer is a map of ours: weights, probabilities or a prediction."""
+    return "overlay" in _ours(layer)
+
+
 def _ours(layer: Layer) -> dict[str, Any]:
     said = layer.metadata.get(METADATA_KEY)
     return dict(said) if isinstance(said, Mapping) else {}

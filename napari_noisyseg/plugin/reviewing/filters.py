@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_noisyseg.annotation.suspect import Kind
-from napari_noisyseg.plugin.reviewing.suspect_list import Entry, Filter, choices
+from napari_noisyseg.plugin.reviewing.suspect_list import Filter, SuspectList, choices
 from napari_noisyseg.plugin.window.plain_text import brief
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ def read_filter(form: ReviewForm) -> Filter:
 
 
 def show_filters(
-    form: ReviewForm, entries: Sequence[Entry], annotations: Mapping[int, Annotation]
+    form: ReviewForm, suspects: SuspectList, annotations: Mapping[int, Annotation]
 ) -> None:
-    """Offer what occurs among the suspects, with how many there are of each."""
+    """Offer what occurs among the suspects, with how many each choice would list."""
+    entries, chosen = suspects.entries, suspects.filter
+    any_kind, any_class = replace(chosen, kind=None), replace(chosen, concerned=None)
     kinds = [
         (str(kind), f"{kind} ({number})")
-        for kind, number in choices(entries, lambda entry: [entry.suspect.kind])
+        for kind, number in choices(entries, lambda entry: [entry.suspect.kind], any_kind.passes)
     ]
     layers = [
         (layer, brief(annotations[layer].pairing.layer.name, 30))
@@ -43,7 +46,9 @@ def show_filters(
     values = max((one.classes.classes for one in annotations.values()), key=len, default=())
     classes: list[tuple[object, str]] = []
     if len(values) > 2:
-        found = choices(entries, lambda entry: [entry.suspect.given, entry.suspect.proposed])
+        found = choices(
+            entries, lambda entry: [entry.suspect.given, entry.suspect.proposed], any_class.passes
+        )
         classes = [
             (index, f"class {values[index]} ({number})")
             for index, number in found

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _COLLECT = 150  # milliseconds in which changes become one
 
 KEYS = {"accept": "A", "keep": "K", "ignore": "I", "edit": "H", "next": "N",
-        "previous": "Shift-N", "undo": "U"}  # fmt: skip
+        "previous": "Shift-N", "undo": "U", "look": "G"}  # fmt: skip
 """The key of each act: letters that neither napari nor a Labels or Image layer has a use for."""
 
 
@@ -81,7 +81,7 @@ class ReviewDock(QWidget):
         form.list.chosen.connect(reviewer.choose)
         form.filtered.connect(self._on_filter)
         form.go_button.clicked.connect(self._go)
-        form.again.clicked.connect(reviewer.train_again)
+        form.again.clicked.connect(self._train_again)
         for act, button in form.buttons.items():
             button.clicked.connect(self._acts[act].act)
 
@@ -198,20 +198,25 @@ class ReviewDock(QWidget):
             self.search.written(preview.key.image, pages)
 
     def _on_filter(self) -> None:
-        self.reviewer.suspects.filter = read_filter(self.form)
-        self._show()
+        self.reviewer.set_filter(read_filter(self.form))
 
     def _go(self) -> None:
         """Do what the button below the sentence says."""
         from napari_noisyseg.plugin.workbench import bring_forward
 
         if self._action == "again":
-            self.reviewer.train_again()
+            self._train_again()
         elif self._action == "predict":
             self.reviewer.predict()
         elif self._action:
             name = "Annotations" if self._action == "annotations" else "Training"
             bring_forward(self.session.viewer, name)
+
+    def _train_again(self) -> None:
+        """Begin anew: the next list is looked at from its top."""
+        self.reviewer.train_again()
+        self.form.list.scrollToTop()
+        self._show()
 
     # -- what is shown
 
@@ -241,7 +246,8 @@ class ReviewDock(QWidget):
         form, session, suspects = self.form, self.session, self.reviewer.suspects
         places, settling = len(suspects), self.reviewer.settling
         reading = self._reading.progress
-        thing = next_thing(session, self.search, reading, places, settling.regions)
+        listed = suspects.listed
+        thing = next_thing(session, self.search, reading, (places, listed), settling.regions)
         self._action = thing.action
         form.headline.setText(thing.sentence)
         form.go_button.setText(BUTTONS.get(thing.action, ""))
@@ -249,7 +255,8 @@ class ReviewDock(QWidget):
         gains = settling.gains(session)
         form.gains.setText(gains)
         form.gains.setVisible(bool(gains))
-        show_filters(form, suspects.entries, self.search.annotations)
+        show_filters(form, suspects, self.search.annotations)
+        suspects.filter = read_filter(form)  # a choice of which nothing is left is no choice
         before, rows = form.list.current, suspects.rows
         form.list.show_entries(rows, suspects.held)
         if suspects.held is not None and suspects.held is not before:
@@ -260,6 +267,7 @@ class ReviewDock(QWidget):
             form.buttons[name].setEnabled(held is not None)
         for name in ("next", "previous"):
             form.buttons[name].setEnabled(bool(rows))
+        form.buttons["look"].setChecked(self.reviewer.bare.is_bare)
         title = session.history.undo_title
         form.buttons["undo"].setEnabled(bool(title))
         form.buttons["undo"].setToolTip(tooltip(f"Undo: {title}" if title else "Nothing to undo."))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QPixmap
+from qtpy.QtGui import QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
@@ -38,6 +39,10 @@ ACTS = {
     "previous": ("Previous", "Look at the one before in the list, nothing is decided."),
     "next": ("Next", "Look at the next one in the list, nothing is decided."),
     "undo": ("Undo", "Take the last decision or stroke back, step by step."),
+    "look": (
+        "Image",
+        "Hide maps and labels, to see the image under the outlines; again shows them.",
+    ),
 }
 """What can be done, the words on its button, and what it means."""
 
@@ -76,16 +81,18 @@ class ReviewForm(QWidget):
         self.layer = _combo("Annotation", "List the suspects of one annotation only.")
         self.kind = _combo("What is wrong", "List one kind of suspects only.")
         self.concerned = _combo("Class", "List suspects that concern one class only.")
-        self.smallest = QSpinBox()
+        self.smallest = _Size()
         self.smallest.setRange(0, 1_000_000)
         self.smallest.setPrefix("from ")
         self.smallest.setSpecialValueText("all sizes")
         self.smallest.setSuffix(" px")
+        self.smallest.setStepType(QSpinBox.StepType.AdaptiveDecimalStepType)
         self.smallest.setAccessibleName("Smallest size")
         self.smallest.setToolTip("Leave smaller suspects out of the list; 0 lists all.")
         self.list = SuspectView(words)
         self.question = Paragraph("Question")
         self.buttons = {name: _button(*texts) for name, texts in ACTS.items()}
+        self.buttons["look"].setCheckable(True)
         self.again = _button(
             "Train again",
             "Train on the annotations as they are now, starting from the last model: what you "
@@ -157,8 +164,8 @@ class ReviewForm(QWidget):
         acts.setSpacing(3)
         for place, name in enumerate(("accept", "keep", "ignore", "edit")):
             acts.addWidget(self.buttons[name], 0, place)
-        for place, name in enumerate(("previous", "next", "undo")):
-            acts.addWidget(self.buttons[name], 1, place, 1, 2 if name == "undo" else 1)
+        for place, name in enumerate(("previous", "next", "undo", "look")):
+            acts.addWidget(self.buttons[name], 1, place)
         column.addLayout(acts)
         column.addWidget(self.again)
         self._rest = QWidget()  # takes the room of a list that is not there
@@ -167,6 +174,32 @@ class ReviewForm(QWidget):
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
         outside.addWidget(ColumnScroll(inside))
+
+
+class _Choice(QComboBox):
+    """A choice that leaves letters to the dock, whose keys they are."""
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Choose by arrows, not by letters."""
+        if _is_letter(event):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+
+class _Size(QSpinBox):
+    """A number that leaves letters to the dock."""
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Take digits and arrows."""
+        if _is_letter(event):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+
+def _is_letter(event: QKeyEvent | None) -> TypeGuard[QKeyEvent]:
+    return event is not None and event.text().isalpha()
 
 
 def _legend() -> QWidget:
@@ -196,7 +229,7 @@ def _button(text: str, tip: str) -> QPushButton:
 
 
 def _combo(name: str, tip: str) -> QComboBox:
-    combo = QComboBox()
+    combo = _Choice()
     combo.setAccessibleName(name)
     combo.setToolTip(tip)
     combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)

@@ -9,16 +9,17 @@ from napari.layers import Shapes
 from psygnal import Signal
 
 from napari_noisyseg.plugin.layers.annotated import read_labels
-from napari_noisyseg.plugin.layers.geometry import Fit
+from napari_noisyseg.plugin.layers.geometry import Fit, shown_index
 from napari_noisyseg.plugin.predicting.predictions import Predictions
 from napari_noisyseg.plugin.reviewing.again import last_dice, last_run, method_of, train_again
+from napari_noisyseg.plugin.reviewing.bare_view import BareView
 from napari_noisyseg.plugin.reviewing.brush import Brush
 from napari_noisyseg.plugin.reviewing.examining import SliceFound
 from napari_noisyseg.plugin.reviewing.from_shapes import labels_of_shapes
 from napari_noisyseg.plugin.reviewing.outline_layers import OutlineLayers
 from napari_noisyseg.plugin.reviewing.search import Annotation, Search
 from napari_noisyseg.plugin.reviewing.settling import Settling
-from napari_noisyseg.plugin.reviewing.suspect_list import Entry, SuspectList
+from napari_noisyseg.plugin.reviewing.suspect_list import Entry, Filter, SuspectList
 from napari_noisyseg.plugin.reviewing.view import show_region, wide_window
 from napari_noisyseg.plugin.window.notices import Told
 
@@ -44,8 +45,8 @@ class Reviewer:
         Emitted when there is something else to show.
     suspects
         The list; `SuspectList.held` is what the user looks at.
-    settling, brush, outlines
-        What decides, paints and draws.
+    settling, brush, outlines, bare
+        What decides, paints and draws, and what hides all else.
     method
         The way of learning of the newest run; empty without one.
     """
@@ -59,6 +60,7 @@ class Reviewer:
         self.suspects = SuspectList()
         self.outlines = OutlineLayers(session.viewer)
         self.brush = Brush(self.settling, self._fit_of)
+        self.bare = BareView(session.viewer)
         self.method = ""
         self._after: Entry | None = None
 
@@ -105,6 +107,7 @@ class Reviewer:
         layer = None if entry is None else self._labels(entry)
         if entry is None or layer is None:
             return
+        self.bare.restore()  # who paints wants to see it
         label = self.search.annotations[entry.key[0]].classes.labels[entry.suspect.proposed]
         self._after = self._following_of(entry)
         self.brush.take_up(self.session.viewer, entry, layer, 0 if label is None else label)
@@ -118,14 +121,28 @@ class Reviewer:
         """Look at the previous suspect."""
         self._move(-1)
 
+    def look(self) -> None:
+        """Hide what covers the image, or show it again."""
+        self.bare.toggle([one.pairing.layer for one in self.search.annotations.values()])
+        self.changed.emit()
+
     def undo(self) -> None:
         """Take the last step back."""
         self.brush.put_down()
         self.session.history.undo()
 
+    def set_filter(self, chosen: Filter) -> None:
+        """List other suspects; what is looked at is let go if it is none of them."""
+        self.suspects.filter = chosen
+        held = self.suspects.held
+        if held is not None and not chosen.passes(held):
+            self._let_go()
+        self.changed.emit()
+
     def train_again(self) -> None:
         """Train on the annotations as they are now, from the last model on."""
         self.brush.put_down()
+        self._let_go()
         before = last_dice(self.session)
         with Told():
             self.settling.before = before, train_again(self.session)
@@ -189,7 +206,8 @@ class Reviewer:
         )
 
     def leave(self) -> None:
-        """Let the brush and the outlines go."""
+        """Let the brush and the outlines go; what was hidden is seen again."""
+        self.bare.restore()
         self.brush.leave()
         self.outlines.clear()
 
@@ -203,10 +221,22 @@ class Reviewer:
         self._go_to(following)
 
     def _open_entry(self) -> Entry | None:
-        """Return the suspect to be decided."""
+        """Return the suspect to be decided; one that is not on the screen is only shown."""
         entry = self.suspects.held
-        there = entry is not None and entry.key[0] in self.search.annotations
-        return entry if there and entry in self.suspects.entries else None
+        if entry is None or entry.key[0] not in self.search.annotations:
+            return None
+        if entry not in self.suspects.entries:
+            return None
+        pairing = self.search.annotations[entry.key[0]].pairing
+        point = self.session.viewer.dims.point
+        if shown_index(point, pairing.image, pairing.full_fit) != entry.key[1]:
+            self.choose(entry)
+            return None
+        return entry
+
+    def _let_go(self) -> None:
+        self.suspects.held = None
+        self.outlines.clear()
 
     def _labels(self, entry: Entry) -> Labels | None:
         """Return the Labels layer of a suspect; shapes are turned into one."""

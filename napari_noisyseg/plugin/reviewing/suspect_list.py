@@ -95,6 +95,11 @@ class SuspectList:
         there = [entry for entry in self.entries if self.filter.passes(entry)]
         return sorted(there, key=_rank)[:MOST_LISTED]
 
+    @property
+    def listed(self) -> int:
+        """Number of suspects that pass the filter."""
+        return sum(map(self.filter.passes, self.entries))
+
     def take(self, found: SliceFound) -> None:
         """Put what was found in a slice in the place of what was known of it."""
         before = self._slices.get(found.key, [])
@@ -153,13 +158,15 @@ class SuspectList:
 
 
 def choices(
-    entries: Sequence[Entry], of: Callable[[Entry], Iterable[object]]
+    entries: Sequence[Entry],
+    of: Callable[[Entry], Iterable[object]],
+    counted: Callable[[Entry], bool] = lambda entry: True,
 ) -> list[tuple[object, int]]:
-    """Count what can be filtered by: each value that occurs, with the number of suspects."""
+    """Count what can be filtered by: each value that occurs, with the number of counted suspects."""
     counts: dict[object, int] = {}
     for entry in entries:
         for value in set(of(entry)):
-            counts[value] = counts.get(value, 0) + 1
+            counts[value] = counts.get(value, 0) + counted(entry)
     return sorted(counts.items(), key=lambda one: str(one[0]))
 
 

@@ -34,6 +34,9 @@ PICTURE = 72
 _ROW = PICTURE + 8
 _SPACE = 4
 
+SURE = "<qt>Sure: how far the proposal may be believed, from 0 to 1, by the trust in the labels, \
+the model, and how sure the model is of the whole image.</qt>"
+
 ENTRY = Qt.ItemDataRole.UserRole
 TEXT = Qt.ItemDataRole.UserRole + 1
 
@@ -67,6 +70,8 @@ class SuspectModel(QAbstractListModel):
             return self.words(entry)
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
             return ", ".join(self.words(entry))
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return SURE
         return None
 
     def show_rows(self, entries: Sequence[Entry]) -> None:
@@ -166,7 +171,10 @@ class SuspectView(QListView):
         spots = []
         if viewport.underMouse():
             spots.append(self.indexAt(viewport.mapFromGlobal(self.cursor().pos())))
-        spots += [self.currentIndex(), self.indexAt(viewport.rect().topLeft())]
+        spots.append(self.currentIndex())
+        bar = self.verticalScrollBar()
+        if bar is not None and bar.value() > 0:  # who is at the top stays at the top
+            spots.append(self.indexAt(viewport.rect().topLeft()))
         for index in spots:
             if index.isValid():
                 rect = self.visualRect(index)

@@ -52,7 +52,11 @@ class NextThing:
 
 
 def next_thing(
-    session: Session, search: Search, reading: tuple[int, int], places: int, settled: int
+    session: Session,
+    search: Search,
+    reading: tuple[int, int],
+    found: tuple[int, int],
+    settled: int,
 ) -> NextThing:
     """Say what to do next, or what is missing if there is nothing to review yet.
 
@@ -62,9 +66,12 @@ def next_thing(
         What is there, and what is looked for.
     reading
         Slices of annotations read so far and in all; 0 in all if none is left.
-    places, settled
-        Number of suspects that were found, and that were settled.
+    found
+        Suspects that were found, and how many of them are listed.
+    settled
+        Suspects that were settled.
     """
+    places, listed = found
     job = session.job
     running = job is not None and job.is_running
     if reading[1]:
@@ -82,7 +89,8 @@ def next_thing(
     if places:
         more = f" Still looking at {search.left} slices." if search.left > 3 else ""
         order = ", the most rewarding first" if places > 1 else ""
-        return NextThing(f"{_places(places)} worth a look{order}.{more}")
+        fewer = f" {listed} of them are listed." if listed < places else ""
+        return NextThing(f"{_places(places)} worth a look{order}.{fewer}{more}")
     if search.empty:
         number = counted(search.empty, "slice")
         return NextThing(f"{number} were not predicted yet: predict them to find more.", "predict")
@@ -146,6 +154,8 @@ def gains_text(regions: int, pixels: int, before: CleanDice | None, after: Clean
             parts.append(f"Dice on {on}: {before.value:.3f} → {after.value:.3f}.")
         else:
             parts.append(f"Dice on {on}: {after.value:.3f}.")
+        if not after.held_out:
+            parts.append("It has trained on them, so a small change says nothing.")
     return " ".join(parts)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from weakref import WeakMethod, ref
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakMethod, WeakSet, ref
 
 from app_model.types import KeyBinding
 from napari.layers import Image, Labels, Points, Shapes
@@ -51,7 +51,8 @@ class DockKey:
 class DockKeys:
     """Binds a dock's keys to the viewer and gives them back.
 
-    A key that napari, a kind of layer, or somebody else has is left alone.
+    A key that napari, a kind of layer, or somebody else has is left alone. Where two docks want the same
+    key, it is the one's that came forward last, and the other's again afterwards.
 
     Parameters
     ----------
@@ -63,6 +64,8 @@ class DockKeys:
         Kinds of layers whose keys are left alone. While a layer is active, its own keys go first in
         any case: those of kinds that are left out here are the dock's as long as no such one is.
     """
+
+    _in_use: ClassVar[WeakSet[DockKeys]] = WeakSet()
 
     def __init__(
         self,
@@ -103,19 +106,38 @@ class DockKeys:
             return
         for key in self._keys:
             binding = KeyBinding.from_str(_plus(key.key))
-            if binding in self._bound or _is_taken(viewer, binding, self._kinds):
+            if binding in self._bound:
+                continue
+            for other in self._others(viewer):
+                other._give_back(viewer, binding)
+            if _is_taken(viewer, binding, self._kinds):
                 continue
             action = _weakly(key)
             viewer.bind_key(binding, action)
             self._bound[binding] = action
+        self._in_use.add(self)
 
     def unbind(self) -> None:
         """Give the keys back."""
+        self._in_use.discard(self)
         viewer = self._viewer()
-        for binding, action in self._bound.items():
-            if viewer is not None and viewer.keymap.get(binding) is action:
-                del viewer.keymap[binding]
-        self._bound.clear()
+        if viewer is None:
+            self._bound.clear()
+            return
+        wanted = {KeyBinding.from_str(_plus(key.key)) for key in self._keys}
+        for binding in list(self._bound):
+            self._give_back(viewer, binding)
+        for other in self._others(viewer):
+            if any(KeyBinding.from_str(_plus(key.key)) in wanted for key in other._keys):
+                other.bind()
+
+    def _others(self, viewer: Viewer) -> list[DockKeys]:
+        return [one for one in self._in_use if one is not self and one._viewer() is viewer]
+
+    def _give_back(self, viewer: Viewer, binding: Any) -> None:
+        action = self._bound.pop(binding, None)
+        if action is not None and viewer.keymap.get(binding) is action:
+            del viewer.keymap[binding]
 
 
 def dock_around(widget: QWidget) -> QDockWidget | None:
