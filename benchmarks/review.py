@@ -290,15 +290,19 @@ def draw(rows: Sequence[dict[str, str]], out: Path) -> None:
         place.set_title(title(cell), fontsize=10)
         for side in ("top", "right"):
             place.spines[side].set_visible(False)
-    for place in axes[-1]:
+    for place in axes.flat[max(0, len(cells) - 3) : len(cells)]:
         place.set_xlabel("suspects reviewed, %")
     for place in axes[:, 0]:
         place.set_ylabel("Dice of the annotations")
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=4, fontsize=9, frameon=False)
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    beside = bool(len(cells) % 3)  # there is room in the last row
+    figure.legend(
+        handles, labels, loc="lower right" if beside else "lower center",
+        ncols=2 if beside else 4, fontsize=10, frameon=False,
+    )  # fmt: skip
+    figure.tight_layout(rect=(0, 0 if beside else 0.06, 1, 1))
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, pil_kwargs={"optimize": True})
+    figure.savefig(buffer, format="png", dpi=84, pil_kwargs={"optimize": True})
     write_file(out / "review.png", buffer.getvalue())
 
 
