@@ -33,6 +33,7 @@ OURS, CEILING = "trust", "oracle"
 WORDS = {
     "none": "no noise",
     "polygon": "triangles",
+    "polygon:vertices=3": "triangles",
     "polygon:vertices=4,placement=random": "quadrilaterals",
     "box": "boxes",
     "mixed:beta=0.7,share=0.7": "dilate, erode, affine",

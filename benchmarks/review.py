@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from grid import NOISES, WORDS
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.suspects import Suspect, ranked, review_image
@@ -37,14 +38,6 @@ from napari_noisyseg.study.noises import clean_example, noisy_examples, parse_no
 from napari_noisyseg.study.subjects import draw_sets, find_subjects
 
 DATA = Path(os.environ.get("NOISYSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
-NOISES = {
-    "polygon:vertices=3": "triangles",
-    "polygon:vertices=4,placement=random": "quadrilaterals",
-    "box": "boxes",
-    "mixed:beta=0.7,share=0.7": "dilate, erode, affine",
-    "markov": "Markov, shrinking",
-    "none": "no noise",
-}
 SETS = {"chest_xray": "hearts"}
 CLEAN = 10
 SHARES = np.linspace(0, 1, 101)
@@ -256,7 +249,7 @@ def cells_of(rows: Sequence[dict[str, str]]) -> list[tuple[str, str]]:
 
 def title(cell: tuple[str, str]) -> str:
     """Return how to say a cell."""
-    return f"{SETS.get(cell[0], cell[0])}, {NOISES.get(cell[1], cell[1])}"
+    return f"{SETS.get(cell[0], cell[0])}, {WORDS.get(cell[1], cell[1])}"
 
 
 def curves_of(rows: Sequence[dict[str, str]], cell: tuple[str, str]) -> dict[str, np.ndarray]:
@@ -318,7 +311,7 @@ def main() -> None:
     """Run what is missing, then draw the plot and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", nargs="+", default=["chest_xray", "dermoscopy"])
-    parser.add_argument("--noises", nargs="+", default=list(NOISES))
+    parser.add_argument("--noises", nargs="+", default=NOISES.split())
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--method", default="trust")
     parser.add_argument("--size", type=int, default=64)

@@ -70,6 +70,7 @@ def test_when_the_last_of_a_kind_is_settled_all_kinds_are_listed_again(dock, vie
     press(viewer, qtbot, Qt.Key.Key_K)
     qtbot.waitUntil(lambda: len(dock.form.list.entries) == 3, timeout=5000)
     assert dock.form.kind.currentData() is None
+    assert dock.form.headline.text() == "3 places are worth a look, the most rewarding first."
     assert dock.form.buttons["next"].isEnabled()
     press(viewer, qtbot, Qt.Key.Key_N)
     assert dock.reviewer.suspects.held in dock.form.list.entries

@@ -246,8 +246,10 @@ class ReviewDock(QWidget):
         form, session, suspects = self.form, self.session, self.reviewer.suspects
         places, settling = len(suspects), self.reviewer.settling
         reading = self._reading.progress
-        listed = suspects.listed
-        thing = next_thing(session, self.search, reading, (places, listed), settling.regions)
+        show_filters(form, suspects, self.search.annotations)
+        suspects.filter = read_filter(form)  # a choice of which nothing is left is no choice
+        before, rows = form.list.current, suspects.rows
+        thing = next_thing(session, self.search, reading, (places, len(rows)), settling.regions)
         self._action = thing.action
         form.headline.setText(thing.sentence)
         form.go_button.setText(BUTTONS.get(thing.action, ""))
@@ -255,9 +257,6 @@ class ReviewDock(QWidget):
         gains = settling.gains(session)
         form.gains.setText(gains)
         form.gains.setVisible(bool(gains))
-        show_filters(form, suspects, self.search.annotations)
-        suspects.filter = read_filter(form)  # a choice of which nothing is left is no choice
-        before, rows = form.list.current, suspects.rows
         form.list.show_entries(rows, suspects.held)
         if suspects.held is not None and suspects.held is not before:
             form.list.reveal(suspects.held)

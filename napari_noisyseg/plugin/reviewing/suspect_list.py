@@ -95,11 +95,6 @@ class SuspectList:
         there = [entry for entry in self.entries if self.filter.passes(entry)]
         return sorted(there, key=_rank)[:MOST_LISTED]
 
-    @property
-    def listed(self) -> int:
-        """Number of suspects that pass the filter."""
-        return sum(map(self.filter.passes, self.entries))
-
     def take(self, found: SliceFound) -> None:
         """Put what was found in a slice in the place of what was known of it."""
         before = self._slices.get(found.key, [])

@@ -124,12 +124,10 @@ class DockKeys:
         if viewer is None:
             self._bound.clear()
             return
-        wanted = {KeyBinding.from_str(_plus(key.key)) for key in self._keys}
         for binding in list(self._bound):
             self._give_back(viewer, binding)
         for other in self._others(viewer):
-            if any(KeyBinding.from_str(_plus(key.key)) in wanted for key in other._keys):
-                other.bind()
+            other.bind()  # what it had to give to this one
 
     def _others(self, viewer: Viewer) -> list[DockKeys]:
         return [one for one in self._in_use if one is not self and one._viewer() is viewer]
