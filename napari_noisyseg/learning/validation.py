@@ -15,6 +15,7 @@ from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.annotation.tables import MeasureTable
 from napari_noisyseg.learning.frames import Frames
+from napari_noisyseg.model.configuration import held_out_count
 from napari_noisyseg.model.preparation import resize_linear
 from napari_noisyseg.model.trained import TrainedModel
 
@@ -24,7 +25,7 @@ def split_validation(
 ) -> tuple[list[Example], list[Example]]:
     """Split clean examples into those that train and those held out.
 
-    Fewer than `least` examples all train. The same picture never falls on both sides. What a person
+    Of fewer than `least` pictures all train. The same picture never falls on both sides. What a person
     has settled of noisy annotations trains in any case: it says nothing of the rest of its image,
     and a Dice on it could not be compared with that of a run before.
 
@@ -33,11 +34,9 @@ def split_validation(
     training, validation
         In the order of `clean`.
     """
-    whole = [e for e in clean if not e.settled_part]
-    pictures = sorted({dataset.facts[e].picture for e in whole})
-    held = round(share * len(pictures)) if len(whole) >= least else 0
-    held = min(held, len(pictures) - 1)
-    chosen = np.random.default_rng([seed, 3]).permutation(len(pictures))[: max(held, 0)]
+    pictures = sorted({dataset.facts[e].picture for e in clean if not e.settled_part})
+    held = held_out_count(len(pictures), share, least)
+    chosen = np.random.default_rng([seed, 3]).permutation(len(pictures))[:held]
     out = {pictures[i] for i in chosen}
     training = [e for e in clean if dataset.facts[e].picture not in out]
     return training, [e for e in clean if dataset.facts[e].picture in out]

@@ -261,6 +261,24 @@ class TrainingConfig(BaseModel):
         return value
 
 
+def held_out_count(images: int, share: float, least: int) -> int:
+    """Return how many of the clean images are held out for validation.
+
+    Parameters
+    ----------
+    images
+        Number of clean images; one that several annotators marked counts once.
+    share, least
+        `TrainingConfig.validation_share` and `TrainingConfig.validation_from`.
+
+    Returns
+    -------
+    int
+        0 where there are fewer than `least`, and never all of them.
+    """
+    return max(0, min(round(share * images), images - 1)) if images >= least else 0
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     "balanced": {},
     "quick": {"epochs": 10, "size": 64, "crop": 128, "width": 8},

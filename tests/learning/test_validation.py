@@ -67,6 +67,13 @@ def test_share_and_least_number_are_settings() -> None:
     assert len(split(examples[:2], share=0.9, least=2)[0]) == 1  # one always trains
 
 
+def test_a_picture_with_two_annotators_counts_once() -> None:
+    examples = cleans(10)
+    twins = [Example(f"twin {e.name}", e.role, e.read_image, e.read_label) for e in examples]
+    assert split([*examples, *twins])[1] == []
+    assert len(split([*examples, *twins], least=10)[1]) == 4
+
+
 def test_the_split_depends_on_the_seed_alone() -> None:
     examples = cleans(20)
     assert split(examples)[1] == split(examples)[1]

@@ -177,3 +177,22 @@ def test_a_dice_on_images_that_were_trained_on_is_no_gain():
     assert text.endswith("0.944 → 0.924. It has trained on them, so a small change says nothing.")
     held_out = gains_text(2, 30, CleanDice(0.9, True), CleanDice(0.92, True))
     assert held_out.endswith("Dice on held-out clean images: 0.900 → 0.920.")
+
+
+def test_both_ends_of_the_list_are_said_and_the_brush_is_put_down_there(
+    dock, viewer, layer, qtbot, said
+):
+    found(dock, qtbot)
+    rows = dock.reviewer.suspects.rows
+    press(viewer, qtbot, Qt.Key.Key_N)
+    press(viewer, qtbot, Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert said == [("info", "The list begins here.")]
+    assert dock.reviewer.suspects.held is rows[0]
+    click(dock, qtbot, rows[-1])
+    press(viewer, qtbot, Qt.Key.Key_H)
+    assert layer.mode == "paint"
+    press(viewer, qtbot, Qt.Key.Key_N)
+    assert said[1:] == [("info", "The list ends here.")]
+    assert layer.mode != "paint"
+    assert dock.reviewer.suspects.held is rows[-1]
+    assert "Paint" not in dock.form.question.text()

@@ -64,7 +64,14 @@ def test_the_plan_carries_settled_pixels_and_knows_that_they_are_new(viewer):
     assert list(carrying) == ["chest_0002"]
     assert np.array_equal(carrying["chest_0002"].read_settled()[0], settled())
     assert session.edits_since(before) == 0
+    assert plan.sentence.endswith(
+        "3 noisy slices of 'chest', 2 classes, 1 of the noisy settled in part"
+    )
+    write_settled(viewer.layers["crowd"], 0, settled())  # of a clean slice: nothing to settle
+    assert session.plan().counts.settled == 1
+    write_settled(viewer.layers["crowd"], 0, None)
     write_settled(viewer.layers["crowd"], 1, settled())
+    assert session.plan().counts.settled == 2
     assert session.edits_since(before) == 1
     assert plan.fingerprint() == before
 

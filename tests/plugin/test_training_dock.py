@@ -118,7 +118,11 @@ def test_the_next_thing_to_do_is_said(viewer, make_dock, qtbot):
     assert not dock.form.start.isEnabled()
     dock.session.set_role(crowd, Role.CLEAN, [3, 4])
     ready(qtbot, dock)
-    assert headline(dock) == "Ready: 2 clean and 3 noisy slices of 'chest', 2 classes, 16 px."
+    ready_words = "Ready: 2 clean and 3 noisy slices of 'chest', 2 classes, 16 px, "
+    assert headline(dock) == f"{ready_words}none of the clean held out."
+    dock.form.settings.set_values({"validation_share": 0.5, "validation_from": 2})
+    ready(qtbot, dock)
+    assert headline(dock) == f"{ready_words}1 of the clean held out."
     assert dock.form.start.isEnabled()
     dock.session.set_role(crowd, None)
     ready(qtbot, dock)

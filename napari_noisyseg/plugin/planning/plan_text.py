@@ -12,6 +12,7 @@ from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.annotated import Contents
 from napari_noisyseg.plugin.layers.label_values import Used, Values
 from napari_noisyseg.plugin.layers.pairing import Pairing, images_of, is_annotation, pair_layers
+from napari_noisyseg.plugin.layers.settled import settled_slices
 from napari_noisyseg.plugin.layers.slice_uses import by_combination
 from napari_noisyseg.plugin.window.plain_text import brief
 
@@ -27,6 +28,8 @@ class Counts:
     ----------
     clean, noisy, test
         Number of slices, pictures or volumes. One that is clean all over counts as clean only.
+    settled
+        Those of the noisy ones of which some pixels were settled in a review.
     both
         Those that have a clean and a noisy annotation.
     classes
@@ -44,6 +47,7 @@ class Counts:
     clean: int = 0
     noisy: int = 0
     test: int = 0
+    settled: int = 0
     both: int = 0
     classes: frozenset[int] = frozenset()
     images: tuple[str, ...] = ()
@@ -57,6 +61,7 @@ class Counts:
         """Count what is used."""
         numbers = {role: set[tuple[int, int]]() for role in Role}
         paired: set[tuple[int, int]] = set()
+        settled: set[tuple[int, int]] = set()
         found: dict[Role, set[tuple[Pairing, frozenset[int]]]] = {role: set() for role in Role}
         images: dict[str, int] = {}
         stacked = False
@@ -78,6 +83,9 @@ class Counts:
                         found[role] |= {(pairing, labels) for labels in sets}
                     if layers and not (role is Role.NOISY and whole):
                         numbers[role] |= pieces
+                for pairing in use.noisy:
+                    touched = settled_slices(pairing.layer).keys() & indices
+                    settled |= {(place, index // depth) for index in touched}
             if slices:
                 images[group[0].image.name] = _channels(group[0])
                 stacked = stacked or bool(fit.leading)
@@ -89,6 +97,7 @@ class Counts:
             clean=len(numbers[Role.CLEAN]),
             noisy=len(numbers[Role.NOISY]),
             test=len(numbers[Role.TEST]),
+            settled=len(settled & numbers[Role.NOISY]),
             both=len(paired),
             classes=classes[Role.CLEAN] or classes[Role.NOISY],
             images=tuple(images),
@@ -112,7 +121,10 @@ def counted(number: int, noun: str) -> str:
 
 
 def sentence_of(counts: Counts) -> str:
-    """Say what will be trained on: ``"12 clean and 174 noisy slices of 'chest', 2 classes"``."""
+    """Say what will be trained on: ``"12 clean and 174 noisy slices of 'chest', 2 classes"``.
+
+    Where a review has settled pixels: ``"..., 7 of the noisy settled in part"``.
+    """
     if not counts.images:
         return "Nothing is marked yet"
     parts = [
@@ -134,7 +146,8 @@ def sentence_of(counts: Counts) -> str:
     elif counts.noun != "image":
         of = f" of {names[0]} and {names[1]}" if len(names) == 2 else f" of {len(names)} images"
     classes = f", {len(counts.classes)} classes" if len(counts.classes) > 1 else ""
-    return f"{amounts} {noun}{of}{classes}"
+    settled = f", {counts.settled} of the noisy settled in part" if counts.settled else ""
+    return f"{amounts} {noun}{of}{classes}{settled}"
 
 
 def problem_of(counts: Counts, layers: Sequence[Layer], method: str) -> str:

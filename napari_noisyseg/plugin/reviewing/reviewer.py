@@ -21,7 +21,7 @@ from napari_noisyseg.plugin.reviewing.search import Annotation, Search
 from napari_noisyseg.plugin.reviewing.settling import Settling
 from napari_noisyseg.plugin.reviewing.suspect_list import Entry, Filter, SuspectList
 from napari_noisyseg.plugin.reviewing.view import show_region, wide_window
-from napari_noisyseg.plugin.window.notices import Told
+from napari_noisyseg.plugin.window.notices import Told, show
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Layer
@@ -257,6 +257,11 @@ class Reviewer:
             target = self._after
         if target is not None:
             self.choose(target)
+            return
+        self.brush.put_down()
+        if rows:
+            show("info", "The list ends here." if step > 0 else "The list begins here.")
+        self.changed.emit()
 
     def _following_of(self, entry: Entry) -> Entry | None:
         rows = self.suspects.rows

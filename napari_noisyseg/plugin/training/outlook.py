@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.model.configuration import held_out_count
 from napari_noisyseg.plugin.background.failures import in_window
 from napari_noisyseg.plugin.training.pace import pace
 from napari_noisyseg.plugin.training.training_words import ready_text
@@ -41,4 +42,6 @@ def outlook(session: Session, settings: SettingsForm) -> tuple[str, bool]:
     size = sizes.get(config.sampling, either)
     seconds = pace.seconds(config, outline.counts)
     where = {"auto": "this computer", "cpu": "this CPU"}.get(config.device, config.device)
-    return ready_text(outline.sentence, size, seconds, where), True
+    clean = outline.counts.clean
+    held_out = held_out_count(clean, config.validation_share, config.validation_from)
+    return ready_text(outline.sentence, size, seconds, where, held_out if clean > 1 else None), True

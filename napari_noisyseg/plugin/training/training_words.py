@@ -114,9 +114,16 @@ def changed_text(count: int) -> str:
     return f"{counted(count, 'annotation')} {verb} since this run: train again to use {pronoun}."
 
 
-def ready_text(sentence: str, size: str, seconds: float | None, device: str) -> str:
-    """Say that training can start, on what, and about how long it takes where that is known."""
+def ready_text(
+    sentence: str, size: str, seconds: float | None, device: str, held_out: int | None = None
+) -> str:
+    """Say that training can start, on what, and about how long it takes where that is known.
+
+    Of `held_out` clean images nothing is said where it is None: there are none to hold out.
+    """
     parts = [f"Ready: {sentence}, {size}"]
+    if held_out is not None:
+        parts.append(f"{held_out or 'none'} of the clean held out")
     if seconds is not None:
         parts.append(f"about {time_text(seconds)} on {device}")
     return f"{', '.join(parts)}."
