@@ -54,7 +54,18 @@ _REASONS = {
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{digit}" for port in ("COM", "LPT") for digit in "0123456789¹²³"
 }
+LITTER = frozenset(
+    {
+        "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle",
+        "$recycle.bin", "system volume information", "lost+found", ".ds_store", ".directory",
+        ".localized", ".snapshot",
+    }
+)  # fmt: skip
+"""What operating systems, file managers and network drives leave in folders, in lower case."""
 _FORBIDDEN = re.compile(r'[/\\<>:"|?*]' if sys.platform == "win32" else r"[/\\]")
+# What starts a formula; the wide forms of the same characters do as well.
+_FORMULA = "=+-@＝＋－＠"
+_INNER_FORMULA = re.compile(rf"([;\t\r\n][\s\"]*)([{re.escape(_FORMULA)}])")
 
 
 class StorageError(StoppedError):
@@ -278,7 +289,8 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table as CSV text; every line ends with a line feed.
 
     Real numbers are written so that reading them gives the same number again; None and NaN give
-    an empty cell. Text that a spreadsheet would take for a formula gets a leading apostrophe.
+    an empty cell. Text that a spreadsheet would take for a formula gets an apostrophe before it; so does
+    what would be one to a spreadsheet that splits at semicolons or tabs.
     """
     # Not by the csv module, which leaves a carriage return bare when lines end with a line feed.
     lines = (",".join(_cell(value) for value in row) for row in (header, *rows))
@@ -294,11 +306,10 @@ def _cell(value: object) -> str:
         return str(int(value))
     if isinstance(value, numbers.Real):
         return "" if math.isnan(value) else repr(float(value))
-    text = str(value)
-    # The wide forms of the same characters start a formula as well.
-    if text.startswith(tuple("=+-@\t\r\n＝＋－＠")):
+    text = _INNER_FORMULA.sub(r"\1'\2", str(value))
+    if text.startswith(("\t", "\r", "\n")) or text.lstrip().startswith(tuple(_FORMULA)):
         text = f"'{text}"
-    if any(character in text for character in ',"\r\n'):
+    if any(character in text for character in ',;"\t\r\n'):
         quoted = text.replace('"', '""')
         return f'"{quoted}"'
     return text

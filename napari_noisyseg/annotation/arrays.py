@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_noisyseg.annotation.axes import MIN_SIDE
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
+from napari_noisyseg.annotation.mask_values import whole_values
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import UserError
 
@@ -102,17 +103,21 @@ def _paged(pixels: NDArray[Any]) -> Pixels:
 
 
 def as_labels(array: ArrayLike, where: str) -> Labels:
-    """Arrange one mask (H, W) or (D, H, W), bool or whole numbers, as (pages, height, width) int32."""
+    """Arrange one mask (H, W) or (D, H, W), bool or whole numbers, as (pages, height, width) int32.
+
+    Raises
+    ------
+    UserError
+        If it has another shape, or values that are no whole numbers of at most 32 bits.
+    """
     mask = np.asarray(array)
     if mask.ndim not in (2, 3) or (mask.ndim == 3 and mask.shape[-1] == 1):
         raise UserError(
             f"{where} has shape {mask.shape}: give a mask of shape (H, W), or (D, H, W) for a stack"
         )
-    if mask.dtype.kind not in "biu" and not (
-        mask.dtype.kind == "f" and np.array_equal(mask, np.round(mask))
-    ):
+    if mask.dtype.kind not in "biuf":
         raise UserError(f"{where} holds {mask.dtype} values: give bool or whole numbers")
-    return mask.astype(np.int32).reshape(-1, *mask.shape[-2:])
+    return whole_values(mask, where).reshape(-1, *mask.shape[-2:])
 
 
 def _example(image: ArrayLike, mask: ArrayLike, role: Role, number: int) -> Example:

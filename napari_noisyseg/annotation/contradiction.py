@@ -26,7 +26,8 @@ class Contradiction:
     Attributes
     ----------
     given
-        (height, width), class indices of the annotation, `IGNORED` where there is none.
+        (height, width), class indices of the annotation, `IGNORED` where there is none, or where
+        probability or trust are not known (nan).
     judged
         (height, width) bool: pixels that are annotated and not settled by a person.
     error
@@ -61,9 +62,9 @@ def contradiction(
         (height, width), class indices, `IGNORED` (-1) where not annotated.
     chances
         (1, height, width), the object's probability of two classes, or (classes, height, width);
-        0 to 1.
+        0 to 1, nan where not known.
     trust
-        (height, width), 0 to 1, of the given labels; None if none was learned.
+        (height, width), 0 to 1, of the given labels, nan where not known; None if none was learned.
     settled
         (height, width), what a person has settled (`napari_noisyseg.annotation.corrections`); pixels
         other than 0 are not judged.
@@ -81,6 +82,11 @@ def contradiction(
         )
     if given.size and (given.max() >= classes or given.min() < IGNORED):
         raise ValueError(f"labels from {given.min()} to {given.max()}, but {classes} classes")
+    known = np.isfinite(chances).all(0)
+    if trust is not None:
+        known &= np.isfinite(trust)
+    if not known.all():
+        given = np.where(known, given, IGNORED)
     judged = given != IGNORED
     if settled is not None:
         judged &= settled == 0

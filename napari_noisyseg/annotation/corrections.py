@@ -17,7 +17,6 @@ from dataclasses import replace
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,6 @@ from napari_noisyseg.annotation.encoding import png_bytes, tiff_bytes
 from napari_noisyseg.annotation.examples import Example, Labels
 from napari_noisyseg.annotation.images import read_mask
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.annotation.suspects import Suspect
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 
@@ -41,33 +39,6 @@ class Settled(IntEnum):
     """The label was accepted, kept or drawn by a person who looked."""
     IGNORED = 2
     """The pixel is to be left out."""
-
-
-def accept(labels: NDArray[Any], settled: NDArray[np.uint8], suspect: Suspect, value: int) -> None:
-    """Write the proposal of a suspect into one slice, and note that it is settled; in place.
-
-    Parameters
-    ----------
-    labels
-        (height, width), any integer type: class values, or indices.
-    settled
-        (height, width), `Settled` values.
-    suspect
-        The region.
-    value
-        What the proposed class is in `labels`.
-    """
-    labels[suspect.window][suspect.mask] = value
-    settle(settled, suspect, Settled.CLEAN)
-
-
-def settle(settled: NDArray[np.uint8], suspect: Suspect, status: Settled) -> None:
-    """Note what was decided about a suspect's pixels; in place.
-
-    `Settled.CLEAN` for a proposal that was accepted and for an annotation that was kept,
-    `Settled.IGNORED` to leave the region out of training, `Settled.OPEN` to take either back.
-    """
-    settled[suspect.window][suspect.mask] = status
 
 
 def read_settled(path: Path, shape: tuple[int, ...] | None = None) -> NDArray[np.uint8]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,9 +62,7 @@ class DataSet:
     ----------
     noisy, clean, test
         The examples of each role. A noisy annotation of a picture that has a clean one of every
-        pixel is no example of its own: it stands in `pairs`.
-    pairs
-        For the position of a clean example, the noisy annotations of the same picture.
+        pixel is left out, whatever the method.
     kinds
         The classes: their values in masks, and the value that means not annotated.
     channels
@@ -79,7 +76,6 @@ class DataSet:
     noisy: tuple[Example, ...]
     clean: tuple[Example, ...]
     test: tuple[Example, ...]
-    pairs: dict[int, tuple[Example, ...]]
     kinds: Classes
     channels: int
     facts: dict[Example, Facts]
@@ -122,9 +118,9 @@ class DataSet:
         return [float(m) for m in mean], [float(d) for d in deviation]
 
     def fingerprint(self) -> str:
-        """Hash of all pictures and annotations, their names and roles: the same for the same data."""
+        """Hash of the examples' pictures, annotations, names and roles: the same for the same data."""
         digest = hashlib.blake2b(digest_size=16)
-        for role, group in (("noisy", self.noisy), ("clean", self.clean)):
+        for role, group in (("noisy", self.noisy), ("clean", self.clean), ("test", self.test)):
             for example in group:
                 found = self.facts[example]
                 parts = (role, example.name, example.annotator, found.picture, found.labels)
@@ -175,12 +171,11 @@ def survey(
     _refuse_single_class(by_role, found_values)
     for example, present in found_values.items():
         kinds.check(present, example.label_origin)
-    noisy, pairs, notices = _pairs(by_role, facts)
+    noisy, notices = _without_pairs(by_role, facts)
     return DataSet(
         noisy=tuple(noisy),
         clean=tuple(by_role[Role.CLEAN]),
         test=tuple(by_role[Role.TEST]),
-        pairs=pairs,
         kinds=kinds,
         channels=len(facts[order[0]].total),
         facts=facts,
@@ -309,21 +304,21 @@ def _refuse_single_class(
             )
 
 
-def _pairs(
+def _without_pairs(
     by_role: dict[Role, list[Example]], facts: dict[Example, Facts]
-) -> tuple[list[Example], dict[int, tuple[Example, ...]], list[str]]:
-    """Noisy annotations of clean pictures are pairs; a picture is known by its pixels.
+) -> tuple[list[Example], list[str]]:
+    """Leave out noisy annotations of clean pictures; a picture is known by its pixels.
 
     A clean annotation of a part of the picture only leaves the rest to the noisy one: both train.
     """
-    clean = [(i, e) for i, e in enumerate(by_role[Role.CLEAN]) if facts[e].whole]
-    by_picture = {facts[e].picture: i for i, e in clean}
-    by_both = {(facts[e].picture, e.name): i for i, e in clean}
-    clean_names = {e.name for _, e in clean}
+    clean = [e for e in by_role[Role.CLEAN] if facts[e].whole]
+    by_picture = {facts[e].picture: e.name for e in clean}
+    by_both = {(facts[e].picture, e.name): e.name for e in clean}
+    clean_names = {e.name for e in clean}
     # Pictures that do not tell images apart (all of them blank) leave it to the names.
     telling = any(facts[e].picture not in by_picture for e in by_role[Role.NOISY])
     noisy: list[Example] = []
-    pairs: dict[int, list[Example]] = defaultdict(list)
+    pairs: set[tuple[str, str]] = set()
     same_name: list[str] = []
     for example in by_role[Role.NOISY]:
         picture = facts[example].picture
@@ -331,17 +326,17 @@ def _pairs(
         if partner is None and telling:
             partner = by_picture.get(picture)
         if partner is not None:
-            pairs[partner].append(example)
+            pairs.add((picture, partner))
         else:
             noisy.append(example)
             if example.name in clean_names:
                 same_name.append(example.name)
     notices = []
     if pairs:
+        names = [e.name for e in clean if (facts[e].picture, e.name) in pairs]
         notices.append(
-            f"{_count(len(pairs), 'clean image')} also {'has' if len(pairs) == 1 else 'have'} a "
-            f"noisy annotation: known as pairs, trained on by the clean one "
-            f"({_names([by_role[Role.CLEAN][i].name for i in pairs])})"
+            f"{_count(len(pairs), 'clean image')} also {'has' if len(pairs) == 1 else 'have'} a noisy "
+            f"annotation: known as pairs, of which the noisy one is left out ({_names(names)})"
         )
     if same_name:
         notices.append(
@@ -350,10 +345,10 @@ def _pairs(
         )
     if by_role[Role.NOISY] and not noisy:
         raise UserError(
-            "every noisy image is also a clean one: give noisy images that have no clean mask, or "
-            "train with --method clean"
+            "every noisy image is also a clean one, and of such only the clean mask is used: give noisy "
+            "images that have no clean mask, or leave the clean masks out, or train with --method clean"
         )
-    return noisy, {k: tuple(v) for k, v in pairs.items()}, notices
+    return noisy, notices
 
 
 def _settled(clean: Sequence[Example]) -> list[str]:

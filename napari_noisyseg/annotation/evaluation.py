@@ -53,7 +53,8 @@ def evaluate(
     Raises
     ------
     UserError
-        If numbers, sizes or class values differ, or there is nothing to measure.
+        If numbers or sizes differ, predictions have no class in common with the masks, values are
+        no classes or no probabilities, or there is nothing to measure.
     """
     predictions, masks = one_by_one(predictions, masks, "predictions", "masks")
     if not len(masks) and not len(predictions):
@@ -67,12 +68,17 @@ def evaluate(
         _chances_or_labels(prediction, truth, f"prediction {i}")
         for i, (prediction, truth) in enumerate(zip(predictions, truths, strict=True))
     ]
-    names = [f"{i:04d}" for i in range(len(truths))]
-    whole = [labels for _, labels in found if labels is not None]
-    kinds = classes_of([*truths, *whole], names, ignore_value)
+    true = [present_values(mask, f"mask {i}") - {ignore_value} for i, mask in enumerate(truths)]
+    read = {
+        f"prediction {i}": present_values(labels, f"prediction {i}") - {ignore_value}
+        for i, (_, labels) in enumerate(found)
+        if labels is not None
+    }
+    _refuse_strangers(list(read.values()), true, next(iter(read), ""))
+    kinds = _at_least_two(Classes.of([*true, *read.values()], ignore_value))
     table = MeasureTable()
-    for name, truth, (chances, predicted) in zip(names, truths, found, strict=True):
-        _measure(table, name, truth, chances, predicted, kinds, threshold)
+    for i, (truth, (chances, predicted)) in enumerate(zip(truths, found, strict=True)):
+        _measure(table, f"{i:04d}", truth, chances, predicted, kinds, threshold)
     return table
 
 
@@ -120,13 +126,6 @@ def _refuse_strangers(
             f"the predictions (e.g. '{shown(where)}') hold {sides[0]} beside 0 but the masks "
             f"{sides[1]}: they have no class in common; save both with the same class values"
         )
-
-
-def classes_of(masks: Sequence[Labels], names: Sequence[str], ignore_value: int | None) -> Classes:
-    """Classes of some masks together; at least two."""
-    labelled = zip(masks, [*names, *names], strict=False)
-    found = [present_values(mask, name) - {ignore_value} for mask, name in labelled]
-    return _at_least_two(Classes.of(found, ignore_value))
 
 
 def class_choice(chances: Probabilities, threshold: float = 0.5) -> NDArray[np.int64]:

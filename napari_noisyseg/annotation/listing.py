@@ -7,28 +7,12 @@ from pathlib import Path
 
 from napari_noisyseg.annotation.rasters import check_regular
 from napari_noisyseg.errors import UserError
-from napari_noisyseg.files import shown, why
+from napari_noisyseg.files import LITTER, shown, why
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".bmp", ".dib", ".tif", ".tiff", ".npy"}
 )
 """Suffixes of image files, in lower case; upper case is accepted as well."""
-
-# Written by Windows, macOS and network drives; hidden files are passed over anyway.
-_LITTER = frozenset(
-    {
-        "thumbs.db",
-        "ehthumbs.db",
-        "desktop.ini",
-        "icon\r",
-        "__macosx",
-        "@eadir",
-        "#recycle",
-        "$recycle.bin",
-        "system volume information",
-        "lost+found",
-    }
-)
 
 
 def is_litter(path: Path) -> bool:
@@ -39,18 +23,16 @@ def is_litter(path: Path) -> bool:
     path
         A file or folder; only its name is looked at.
     """
-    return path.name.startswith(".") or path.name.lower() in _LITTER
+    return path.name.startswith(".") or path.name.lower() in LITTER
 
 
-def list_images(folder: Path, *, folders_allowed: bool = False) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """Return the image files of a folder, sorted by name.
 
     Parameters
     ----------
     folder
         The folder to look into.
-    folders_allowed
-        Pass over sub-folders instead of refusing them.
 
     Returns
     -------
@@ -64,7 +46,7 @@ def list_images(folder: Path, *, folders_allowed: bool = False) -> list[Path]:
         else than images; the message names it.
     """
     images, folders = _listed(folder)
-    if folders and not folders_allowed:
+    if folders:
         raise UserError(
             f"{shown(folders[0])} is a folder among images: move it elsewhere or give the folder "
             "that holds the images."

@@ -49,15 +49,27 @@ def class_values(path: Path, raster: Raster) -> Labels:
     values = _one_channel(path, pixels, tint)
     if raster.lossy:
         return _two_classes(path, values)
+    return whole_values(values, str(path))
+
+
+def whole_values(values: NDArray[Any], where: str) -> Labels:
+    """Return class values as int32, whatever their dtype; `where` is the mask's file or phrase.
+
+    Raises
+    ------
+    UserError
+        If a value is no whole number, or does not fit into 32 bits.
+    """
     if values.dtype.kind == "f":
-        _check_whole(path, values)
+        _check_whole(values, where)
     if values.dtype.itemsize > 2 and values.size:
         low, high = values.min(), values.max()
         limits = np.iinfo(np.int32)
-        if low < limits.min or high > limits.max:
+        # As Python's numbers: a float32 cannot tell the limit from the number after it.
+        if int(low) < limits.min or int(high) > limits.max:
             raise UserError(
-                f"{shown(path)} holds the value {high if high > limits.max else low}, too large "
-                "for a class: save classes as small whole numbers."
+                f"{shown(where)} holds the value {high if int(high) > limits.max else low}, too large "
+                "for a class: write classes as small whole numbers"
             )
     return np.ascontiguousarray(values.astype(np.int32))
 
@@ -100,16 +112,16 @@ def _one_channel(path: Path, pixels: NDArray[Any], tint: int) -> NDArray[Any]:
     return first
 
 
-def _check_whole(path: Path, values: NDArray[Any]) -> None:
+def _check_whole(values: NDArray[Any], where: str) -> None:
     if not np.isfinite(values).all():
         raise UserError(
-            f"{shown(path)} holds NaN or infinite values: save classes as whole numbers."
+            f"{shown(where)} holds NaN or infinite values: write classes as whole numbers"
         )
     fractions = values[values != np.rint(values)]
     if fractions.size:
         raise UserError(
-            f"{shown(path)} holds {fractions.flat[0]:.4g}, which is no class: save classes as "
-            "whole numbers, probabilities after thresholding."
+            f"{shown(where)} holds {fractions.flat[0]:.4g}, which is no class: write classes as "
+            "whole numbers, probabilities after thresholding"
         )
 
 

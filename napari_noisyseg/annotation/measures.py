@@ -19,25 +19,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noisyseg.annotation.classes import IGNORED
 from napari_noisyseg.annotation.overlap import (
     ISIC_THRESHOLD,
     Confusion,
     Mask,
-    accuracy,
     as_masks,
     confusion,
     dice,
-    jaccard,
-    sensitivity,
     share,
-    specificity,
     thresholded,
-    thresholded_jaccard,
 )
 from napari_noisyseg.annotation.surfaces import (
     average,
-    average_surface_distance,
-    hausdorff95,
     percentile95,
     surface_distances,
 )
@@ -46,19 +40,12 @@ __all__ = [
     "CALIBRATION_BINS",
     "ISIC_THRESHOLD",
     "Confusion",
-    "accuracy",
-    "average_surface_distance",
     "confusion",
     "dice",
     "error_detection",
     "expected_calibration_error",
-    "hausdorff95",
-    "jaccard",
     "measure_image",
-    "sensitivity",
-    "specificity",
     "surface_distances",
-    "thresholded_jaccard",
 ]
 
 Floats = NDArray[np.floating[Any]]
@@ -183,8 +170,6 @@ def measure_image(
     classes: int,
     probabilities: Floats | None = None,
     *,
-    ignore_index: int = -1,
-    spacing: Sequence[float] | None = None,
     class_values: Sequence[int] | None = None,
 ) -> dict[str, float]:
     """Measure one predicted image against its annotation.
@@ -200,16 +185,12 @@ def measure_image(
     prediction
         Class index per pixel, 0 to ``classes - 1``, of any dimension.
     truth
-        The annotated class index per pixel, of the same shape; `ignore_index` where not annotated.
+        The annotated class index per pixel, of the same shape; -1 where not annotated.
     classes
         Number of classes, background included; 2 or more.
     probabilities
         Float (C, *spatial), 0 to 1: a channel per class, or for two classes the one channel of
         class 1. Without it there is no calibration error.
-    ignore_index
-        The value in `truth` of pixels that were not annotated.
-    spacing
-        Distance between neighbouring pixels along each axis; 1 where not given.
     class_values
         The classes' own values, background's first, which name the columns of the classes
         (``dice_class_255``); 0, 1, 2 ... where not given.
@@ -227,13 +208,13 @@ def measure_image(
     """
     prediction, truth = np.asarray(prediction), np.asarray(truth)
     values = range(classes) if class_values is None else class_values
-    _check(prediction, truth, classes, ignore_index, len(values))
+    _check(prediction, truth, classes, len(values))
     channels = (1, 2) if classes == 2 else (classes,)
     if probabilities is not None and probabilities.shape not in [
         (c, *truth.shape) for c in channels
     ]:
         raise ValueError(f"probabilities {probabilities.shape} do not fit {classes} classes")
-    missing = truth == ignore_index
+    missing = truth == IGNORED
     ignored = missing if missing.any() else None
     table = _confusion_table(prediction, truth, classes, ignored)
     rows: list[dict[str, float]] = []
@@ -242,7 +223,7 @@ def measure_image(
         found, true = prediction == index, truth == index
         counts = _one_against_rest(table, index)
         row = _overlap_measures(counts)
-        distances = surface_distances(found, true, ignored, spacing)
+        distances = surface_distances(found, true, ignored)
         row |= {"hd95": percentile95(distances), "assd": average(distances)}
         row["thresholded_jaccard"] = thresholded(row["jaccard"])
         if probabilities is not None:
@@ -261,14 +242,12 @@ def measure_image(
     return measures
 
 
-def _check(
-    prediction: NDArray[Any], truth: NDArray[Any], classes: int, ignore_index: int, names: int
-) -> None:
+def _check(prediction: NDArray[Any], truth: NDArray[Any], classes: int, names: int) -> None:
     if classes < 2 or names != classes:
         raise ValueError(f"{classes} classes with {names} values; at least two are needed")
     if prediction.shape != truth.shape or prediction.size == 0:
         raise ValueError(f"prediction {prediction.shape} does not fit the truth {truth.shape}")
-    for what, found in (("prediction", prediction), ("truth", truth[truth != ignore_index])):
+    for what, found in (("prediction", prediction), ("truth", truth[truth != IGNORED])):
         if found.size and not (found.min() >= 0 and found.max() < classes):
             raise ValueError(f"the {what} holds class indices outside 0 to {classes - 1}")
 

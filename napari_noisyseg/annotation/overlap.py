@@ -105,36 +105,6 @@ def dice(prediction: Mask, truth: Mask, ignored: Mask | None = None) -> float:
     return confusion(prediction, truth, ignored).dice
 
 
-def jaccard(prediction: Mask, truth: Mask, ignored: Mask | None = None) -> float:
-    """Jaccard index, 0 to 1: the overlap over the union.
-
-    Both masks empty: 1; one empty: 0; no annotated pixel: nan.
-    """
-    return confusion(prediction, truth, ignored).jaccard
-
-
-def thresholded_jaccard(
-    prediction: Mask, truth: Mask, ignored: Mask | None = None, threshold: float = ISIC_THRESHOLD
-) -> float:
-    """Jaccard index, or 0 where it is below the threshold, as the ISIC 2018 challenge scores."""
-    return thresholded(jaccard(prediction, truth, ignored), threshold)
-
-
-def sensitivity(prediction: Mask, truth: Mask, ignored: Mask | None = None) -> float:
-    """Share of the object's pixels that were found, 0 to 1; nan where there is no object."""
-    return confusion(prediction, truth, ignored).sensitivity
-
-
-def specificity(prediction: Mask, truth: Mask, ignored: Mask | None = None) -> float:
-    """Share of the background's pixels left alone, 0 to 1; nan where there is no background."""
-    return confusion(prediction, truth, ignored).specificity
-
-
-def accuracy(prediction: Mask, truth: Mask, ignored: Mask | None = None) -> float:
-    """Share of the pixels that are right, 0 to 1; nan without an annotated pixel."""
-    return confusion(prediction, truth, ignored).accuracy
-
-
 def as_masks(
     prediction: NDArray[Any], truth: NDArray[Any], ignored: NDArray[Any] | None
 ) -> tuple[Mask, Mask, Mask | None]:

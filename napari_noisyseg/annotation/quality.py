@@ -6,7 +6,9 @@ pixel's class probability is known. For class c, mask M and probability q,
     Dice_c = 2 sum_{k in M} q_kc / (|M| + sum_k q_kc),
 
 the ratio of the expectations (Dice is a ratio; its own expectation has no closed form, and the
-difference vanishes with the number of pixels).
+difference vanishes with the number of pixels). A mask without the class is right if there is no object of
+it: the chance of that is taken from its likeliest pixels, not from the sum over a large background, where
+any network leaves a little everywhere.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.contradiction import Contradiction
 
-# Where objects are expected on less than this many pixels in all, there are none.
-_FEWEST = 1.0
+# So many of the likeliest pixels tell whether there is an object at all.
+_SMALLEST_OBJECT = 16
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,37 @@ class ExpectedOverlap:
         (classes,) float64: pixels that the mask gives to each class.
     expected
         (classes,) float64: expected number of pixels of each class.
+    present
+        (classes,) float64, 0 to 1: probability that there is an object of each class.
     """
 
     inside: NDArray[np.float64]
     marked: NDArray[np.float64]
     expected: NDArray[np.float64]
+    present: NDArray[np.float64]
 
     def __add__(self, other: ExpectedOverlap) -> ExpectedOverlap:
         return ExpectedOverlap(
             self.inside + other.inside,
             self.marked + other.marked,
             self.expected + other.expected,
+            np.maximum(self.present, other.present),
         )
 
     @property
     def dice(self) -> float:
-        """Mean expected Dice of the objects' classes, 0 to 1; 1 where there is no object at all."""
-        inside, marked, expected = self.inside[1:], self.marked[1:], self.expected[1:]
-        there = (marked > 0) | (expected >= _FEWEST)
+        """Mean expected Dice of the objects' classes, 0 to 1.
+
+        Classes that are neither marked nor likely are left out; where none is left, it is the
+        probability that there is no object at all.
+        """
+        inside, marked, present = self.inside[1:], self.marked[1:], self.present[1:]
+        there = (marked > 0) | (present >= 0.5)
         if not there.any():
-            return 1.0
-        return float(np.mean(2 * inside[there] / (marked[there] + expected[there])))
+            return float(1 - present.max(initial=0.0))
+        total = np.maximum(marked + self.expected[1:], 1e-9)
+        each = np.where(marked > 0, 2 * inside / total, 1 - present)
+        return float(np.mean(each[there]))
 
     def moved(self, start: int, end: int, pixels: int, left: float, gained: float) -> float:
         """Return the expected Dice after pixels go from one class to another.
@@ -79,7 +91,7 @@ class ExpectedOverlap:
         inside[end] += gained
         marked[start] -= pixels
         marked[end] += pixels
-        return ExpectedOverlap(inside, marked, self.expected).dice
+        return ExpectedOverlap(inside, marked, self.expected, self.present).dice
 
 
 @dataclass(frozen=True)
@@ -223,11 +235,9 @@ def _overlap(
     for index, chance in enumerate(belief):
         own = (labels == index) & where
         believed = chance if where.all() else chance * where
-        sums.append(
-            ((believed * own).sum(dtype=np.float64), own.sum(), believed.sum(dtype=np.float64))
-        )
-    inside, marked, expected = np.array(sums, np.float64).T
-    return ExpectedOverlap(inside, marked, expected)
+        inside = (believed * own).sum(dtype=np.float64)
+        sums.append((inside, own.sum(), believed.sum(dtype=np.float64), _presence(believed)))
+    return ExpectedOverlap(*np.array(sums, np.float64).T)
 
 
 def _two_classes(
@@ -244,7 +254,14 @@ def _two_classes(
         np.array([background, inside]),
         np.array([total - marked, marked], np.float64),
         np.array([total - expected, expected]),
+        np.array([1.0, _presence(belief)]),
     )
+
+
+def _presence(belief: NDArray[np.float32]) -> float:
+    """Mean of the likeliest pixels, as many as the smallest object has; 0 without any pixel."""
+    most = min(_SMALLEST_OBJECT, belief.size)
+    return float(np.partition(belief.ravel(), -most)[-most:].mean()) if most else 0.0
 
 
 def by_annotator(qualities: Iterable[Quality]) -> list[AnnotatorQuality]:

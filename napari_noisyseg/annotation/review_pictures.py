@@ -116,15 +116,26 @@ def outlines(indices: NDArray[Any], index: int) -> str:
     return "".join(parts)
 
 
+def stretched(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return a part of a slice as uint8, between the 1st and the 99th percentile of the whole.
+
+    Parameters
+    ----------
+    part, whole
+        (channels, height, width), any real dtype; uint8 stays as it is.
+    """
+    if part.dtype == np.uint8:
+        return part
+    low, high = np.percentile(whole[:, ::4, ::4].astype(np.float64), (1, 99))
+    scaled = (part.astype(np.float64) - low) / max(float(high - low), 1e-12)
+    result: NDArray[np.uint8] = (scaled.clip(0, 1) * 255).astype(np.uint8)
+    return result
+
+
 def _photograph(pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[np.uint8]:
     """Return a cut-out as (height, width) or (height, width, 3), as bright as the slice allows."""
     shown = pixels[:3] if len(pixels) in (3, 4) else pixels[:1]
-    part = shown[:, rows, columns]
-    if part.dtype != np.uint8:
-        wide = shown[:, ::4, ::4].astype(np.float64)
-        low, high = np.percentile(wide, (1, 99))
-        scaled = (part.astype(np.float64) - low) / max(float(high - low), 1e-12)
-        part = (scaled.clip(0, 1) * 255).astype(np.uint8)
+    part = stretched(shown[:, rows, columns], shown)
     return part[0] if len(part) == 1 else np.moveaxis(part, 0, -1)
 
 

@@ -63,7 +63,7 @@ def report_html(summary: ReviewSummary, pictures: Sequence[SuspectPictures]) -> 
     Returns
     -------
     str
-        A whole HTML document. It is as large as its pictures: about 40 kB a suspect.
+        A whole HTML document. It is as large as its pictures: 15 to 30 kB a suspect.
     """
     title = f"Review of {text(summary.title)}"
     total = sum(summary.kinds.values())

@@ -81,36 +81,6 @@ def surface_distances(
     return _nearest(points, others), _nearest(others, points)
 
 
-def hausdorff95(
-    prediction: Mask,
-    truth: Mask,
-    ignored: Mask | None = None,
-    spacing: Sequence[float] | None = None,
-) -> float:
-    """95th-percentile Hausdorff distance (HD95), in the unit of `spacing`.
-
-    The larger of the two directed 95th percentiles (linear interpolation) of `surface_distances`;
-    the same number as MONAI's ``compute_hausdorff_distance(percentile=95)``. Both masks empty: 0;
-    one empty: nan.
-    """
-    return percentile95(surface_distances(prediction, truth, ignored, spacing))
-
-
-def average_surface_distance(
-    prediction: Mask,
-    truth: Mask,
-    ignored: Mask | None = None,
-    spacing: Sequence[float] | None = None,
-) -> float:
-    """Average symmetric surface distance (ASSD), in the unit of `spacing`.
-
-    The mean of `surface_distances` of both directions taken together, so the longer surface
-    counts for more; the same number as MONAI's
-    ``compute_average_surface_distance(symmetric=True)``. Both masks empty: 0; one empty: nan.
-    """
-    return average(surface_distances(prediction, truth, ignored, spacing))
-
-
 def _bounding_box(mask: Mask) -> tuple[slice, ...] | None:
     """Return the smallest box around the mask and a margin of one pixel; None if it is empty."""
     box = []
@@ -146,14 +116,22 @@ def _nearest(points: Distances, others: Distances) -> Distances:
 
 
 def percentile95(distances: tuple[Distances, Distances] | None) -> float:
-    """Return the HD95 of what `surface_distances` returned; nan where that is None."""
+    """95th-percentile Hausdorff distance (HD95) of what `surface_distances` returned; nan if None.
+
+    The larger of the two directed 95th percentiles (linear interpolation), in the unit of the
+    spacing; the same number as MONAI's ``compute_hausdorff_distance(percentile=95)``.
+    """
     if distances is None:
         return math.nan
     return max(float(np.percentile(each, 95)) if each.size else 0.0 for each in distances)
 
 
 def average(distances: tuple[Distances, Distances] | None) -> float:
-    """Return the ASSD of what `surface_distances` returned; nan where that is None."""
+    """Average symmetric surface distance (ASSD) of what `surface_distances` returned; nan if None.
+
+    The mean of both directions taken together, so the longer surface counts for more; the same
+    number as MONAI's ``compute_average_surface_distance(symmetric=True)``.
+    """
     if distances is None:
         return math.nan
     pooled = np.concatenate(distances)

@@ -145,13 +145,12 @@ def review_image(
     settled: NDArray[np.uint8] | None = None,
     spacing: Sequence[float] = (1.0, 1.0),
     unit: str = "px",
-    options: SuspectOptions | None = None,
 ) -> ImageReview:
     """Find the suspects of all slices of an image, and its annotation's quality.
 
-    Parameters are those of `find_suspects` with the pages in front: `given`, `trust` and `settled`
-    (pages, height, width), `chances` (pages, 1 or classes, height, width). Arrays that are read page
-    by page when they are indexed (memory maps, dask with ``__array__``) may be given.
+    Parameters are those of `find_suspects` but `options`, with the pages in front: `given`, `trust`
+    and `settled` (pages, height, width), `chances` (pages, 1 or classes, height, width). Arrays that
+    are read page by page when they are indexed (memory maps, dask with ``__array__``) may be given.
 
     Raises
     ------
@@ -171,7 +170,7 @@ def review_image(
             (name, annotator, page),
             spacing,
             unit,
-            options,
+            None,
         )
         suspects += found
         pages.append(quality)
@@ -204,6 +203,7 @@ def _examine(
 ) -> tuple[list[Suspect], Quality]:
     options = options or SuspectOptions()
     found = contradiction(given, chances, trust, settled)
+    given, chances = found.given, np.nan_to_num(chances, nan=0.5)
     annotation, model = expected_overlap(found, chances)
     annotated = int((given >= 0).sum())
     done = 1 - int(found.judged.sum()) / annotated if annotated else 0.0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from napari_noisyseg.errors import ran_out_of_memory
+
 ADVICE = (
     "memory ran out: lower noisy_batch, clean_batch, size, crop, width or memory in a new run, or "
     "free some memory"
 )
-_WORDS = ("out of memory", "allocate memory", "not enough memory", "failed to map segment")
 
 
 def memory_ran_out(error: BaseException) -> bool:
@@ -17,8 +18,7 @@ def memory_ran_out(error: BaseException) -> bool:
     Libraries that run out of it while they are loaded say anything at all; near the limit that a
     cluster or ``ulimit -v`` has set, every error is taken for this one.
     """
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(w in said for w in _WORDS) or _near_the_limit()
+    return ran_out_of_memory(error) or _near_the_limit()
 
 
 def _near_the_limit() -> bool:

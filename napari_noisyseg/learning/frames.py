@@ -12,6 +12,8 @@ from napari_noisyseg.annotation.dataset import DataSet
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.model.preparation import Preparation, as_tensor
 
+_Key = tuple[Example, int | None]
+
 
 @dataclass(frozen=True, eq=False)
 class Item:
@@ -19,6 +21,51 @@ class Item:
 
     example: Example
     page: int | None
+
+
+class Memory:
+    """Decoded images up to a number of bytes, which several `Frames` may share.
+
+    Parameters
+    ----------
+    budget
+        Bytes to keep; the least recently used images go first, and are read again when they are
+        needed. The one that is asked for is kept even if it alone is larger.
+
+    Attributes
+    ----------
+    held
+        Bytes kept at the moment.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._kept: OrderedDict[_Key, tuple[Tensor, Tensor]] = OrderedDict()
+        self.held = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether something must go for every image that comes."""
+        return self.held >= self._budget
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, key: _Key) -> bool:
+        return key in self._kept
+
+    def keep(self, key: _Key, tensors: tuple[Tensor, Tensor]) -> None:
+        """Take in an image; what has to go, goes when one is asked for."""
+        self._kept[key] = tensors
+        self.held += _bytes(tensors)
+
+    def get(self, key: _Key) -> tuple[Tensor, Tensor]:
+        """Give an image that is kept, and let the least recently used ones go."""
+        self._kept.move_to_end(key)
+        while self.held > self._budget and len(self._kept) > 1:
+            _, gone = self._kept.popitem(last=False)
+            self.held -= _bytes(gone)
+        return self._kept[key]
 
 
 class Frames:
@@ -32,9 +79,8 @@ class Frames:
         The data set that they belong to.
     preparation
         How images are normalised and resized.
-    budget
-        Bytes of decoded images to keep; the least recently used ones go first, and are read again
-        when they are needed.
+    memory
+        Where decoded images are kept; a number of bytes makes one that is not shared.
     """
 
     def __init__(
@@ -42,14 +88,12 @@ class Frames:
         examples: Sequence[Example],
         dataset: DataSet,
         preparation: Preparation,
-        budget: int,
+        memory: Memory | int,
     ) -> None:
         self.dataset = dataset
         self.preparation = preparation
         self.items = [Item(example, page) for example in examples for page in self._pages(example)]
-        self._budget = budget
-        self._held = 0
-        self._kept: OrderedDict[tuple[Example, int | None], tuple[Tensor, Tensor]] = OrderedDict()
+        self.memory = memory if isinstance(memory, Memory) else Memory(memory)
 
     @property
     def classes(self) -> int:
@@ -78,26 +122,22 @@ class Frames:
         """Working image (C, *spatial), not yet z-scored, and class indices (*spatial), int16."""
         item = self.items[index]
         key = (item.example, item.page)
-        if key not in self._kept:
+        if key not in self.memory:
             self._load(item.example, key)
-        self._kept.move_to_end(key)
-        while self._held > self._budget and len(self._kept) > 1:
-            _, gone = self._kept.popitem(last=False)
-            self._held -= _bytes(gone)
-        return self._kept[key]
+        return self.memory.get(key)
 
     def _pages(self, example: Example) -> Sequence[int | None]:
         if self.preparation.dimensions == 3:
             return (None,)
         return range(self.dataset.facts[example].shape[0])
 
-    def _load(self, example: Example, wanted: tuple[Example, int | None]) -> None:
+    def _load(self, example: Example, wanted: _Key) -> None:
         """Decode a file once for all its pages, as far as they fit."""
         pixels = self.dataset.pixels(example)
         indices = self.dataset.class_indices(example)
         for page in self._pages(example):
             key = (example, page)
-            if key in self._kept or (key != wanted and self._held >= self._budget):
+            if key in self.memory or (key != wanted and self.memory.full):
                 continue
             image = pixels.swapaxes(0, 1) if page is None else pixels[page]
             label = indices if page is None else indices[page]
@@ -107,15 +147,14 @@ class Frames:
                 self.preparation.resize(image),
                 self.preparation.resize_labels(as_tensor(label)),
             )
-            self._kept[key] = kept
-            self._held += _bytes(kept)
+            self.memory.keep(key, kept)
 
 
 class _Some(Frames):
     """Some images of others' frames."""
 
     def __init__(self, all_images: Frames, indices: Sequence[int]) -> None:
-        super().__init__((), all_images.dataset, all_images.preparation, 0)
+        super().__init__((), all_images.dataset, all_images.preparation, all_images.memory)
         self._all, self._indices = all_images, list(indices)
         self.items = [all_images.items[index] for index in indices]
 

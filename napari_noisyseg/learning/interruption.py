@@ -89,7 +89,7 @@ def all_or_nothing(network: nn.Module, method: Method) -> Iterator[Callable[[Bat
         maps = [value for value in method.maps.state().values() if isinstance(value, list)]
         for item, view in zip(batch.items, batch.views, strict=True):
             window = view.on_grid(method.maps.stride).window
-            parts = [one[item][window] for one in maps]
+            parts = [one[item][..., *window] for one in maps]  # of classes as well, where there are
             before.extend((part, part.clone()) for part in parts)
         return batch
 

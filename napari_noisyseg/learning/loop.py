@@ -29,7 +29,7 @@ from napari_noisyseg.learning.events import (
     Started,
     StepDone,
 )
-from napari_noisyseg.learning.frames import Frames
+from napari_noisyseg.learning.frames import Frames, Memory
 from napari_noisyseg.learning.interruption import Interrupted, Interruption
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.maps import ImageMaps
@@ -84,12 +84,14 @@ class Loop:
                 dataset.clean, dataset, config.validation_share, config.validation_from, config.seed
             )
         self.trained_clean = trained
+        # The pictures of both roles, whichever of them the method uses: methods then differ in what they
+        # learn, not in how their images are normalised.
         card = card_of(self.config, dataset, [*trained, *dataset.noisy])
         self.card = card
-        budget = self.config.memory << 20
-        self.noisy = Frames(dataset.noisy, dataset, card.preparation, budget)
-        clean = Frames(trained, dataset, card.preparation, budget)
-        held = Frames(self.held_out, dataset, card.preparation, budget)
+        memory = Memory(self.config.memory << 20)
+        self.noisy = Frames(dataset.noisy, dataset, card.preparation, memory)
+        clean = Frames(trained, dataset, card.preparation, memory)
+        held = Frames(self.held_out, dataset, card.preparation, memory)
         whole = [i for i, one in enumerate(clean.items) if not one.example.settled_part]
         alone = clean if len(whole) in (0, len(clean)) else clean.only(whole)
         self.judged = held if self.held_out else alone
@@ -198,7 +200,7 @@ class Loop:
         if not self.held_out or self.best is None or score > self.best:
             self.best, self.best_epoch = score, epoch
             if self.folder is not None:
-                self.folder.save_best(self._best_content())
+                self.folder.save_best(self.learner.model.content())
             else:
                 self.best_model = None if not self.held_out else _frozen(learner.model)
         return EpochDone(epoch, self.config.epochs, dict(zip(LOG_COLUMNS, row, strict=True)))
@@ -330,9 +332,6 @@ class Loop:
                 self.folder.write_weights(name, annotator, maps[0] if len(maps) == 1 else maps)
             self.folder.write_metrics(metrics)
         yield Finished(model, metrics, self.maps, self.folder.path if self.folder else None)
-
-    def _best_content(self) -> dict[str, Any]:
-        return self.learner.model.content()
 
     def _best_model(self) -> TrainedModel:
         if self.folder is not None:

@@ -58,6 +58,6 @@ class ImageMaps:
         else:
             whole = resize_linear(frames.unsqueeze(1), native[1:])[:, 0]
         result: NDArray[np.float32] = whole.clamp(0, 1).numpy()
-        if dataset.kinds.ignore_value is not None:
+        if not dataset.facts[example].whole:
             result[dataset.class_indices(example) == IGNORED] = 0
         return result

@@ -12,21 +12,34 @@ from napari_noisyseg.model.trained import ModelCard
 
 
 def with_sampling(config: TrainingConfig, dataset: DataSet) -> TrainingConfig:
-    """Settle whether a run resizes its images or cuts crops, and how large these are."""
+    """Settle whether a run resizes its images or cuts crops, and how large these are.
+
+    Test images have no say: nothing of them may change what is trained.
+    """
     if config.sampling != "auto":
         return config
-    sides = sorted(max(facts.shape[1:]) for facts in dataset.facts.values())
+    shapes = [dataset.facts[example].shape for example in (*dataset.noisy, *dataset.clean)]
+    sides = sorted(max(shape[1:]) for shape in shapes)
     choice = choose_sampling(dataset.object_sizes, sides[len(sides) // 2], config.size)
     crop = config.crop
     if choice == "crop":
         first = 0 if config.dimensions == 3 else 1
-        longest = max(max(facts.shape[first:]) for facts in dataset.facts.values())
-        crop = min(crop, largest_crop(longest))
+        crop = min(crop, largest_crop(max(max(shape[first:]) for shape in shapes)))
     return config.model_copy(update={"sampling": choice, "crop": crop})
 
 
 def card_of(config: TrainingConfig, dataset: DataSet, trained_on: Sequence[Example]) -> ModelCard:
-    """Describe the network of a run, and how its images are prepared."""
+    """Describe the network of a run, and how its images are prepared.
+
+    Parameters
+    ----------
+    config
+        The run's settings, with the sampling settled.
+    dataset
+        What there is to learn from.
+    trained_on
+        The examples whose pictures, whatever their annotations, settle the normalisation.
+    """
     mean, deviation = dataset.statistics(trained_on)
     cropped = config.sampling == "crop"
     return ModelCard(

@@ -26,8 +26,9 @@ def split_validation(
     """Split clean examples into those that train and those held out.
 
     Of fewer than `least` pictures all train. The same picture never falls on both sides. What a person
-    has settled of noisy annotations trains in any case: it says nothing of the rest of its image,
-    and a Dice on it could not be compared with that of a run before.
+    has settled of noisy annotations is not drawn, and does not count as a picture: it says nothing
+    of the rest of its image, and a Dice on it could not be compared with that of a run before. It
+    trains, unless its picture is held out for a clean annotation that it has as well.
 
     Returns
     -------
@@ -93,7 +94,7 @@ def working_probabilities(model: TrainedModel, frames: Frames, image: torch.Tens
         pixels = image.numpy()
         native = pixels.swapaxes(0, 1) if preparation.dimensions == 3 else pixels[None]
         chances = model.probabilities(native)
-        return chances.swapaxes(0, 1)[:, :] if preparation.dimensions == 3 else chances[0]
+        return chances.swapaxes(0, 1) if preparation.dimensions == 3 else chances[0]
     prepared = preparation.normalise(image).unsqueeze(0).to(model.device)
     logits = resize_linear(model.network(prepared).float(), image.shape[1:])
     return (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1))[0].cpu().numpy()

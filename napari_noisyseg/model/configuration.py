@@ -16,6 +16,11 @@ MethodName = Literal[
     "meanteacher",
 ]  # fmt: skip
 METHODS: tuple[MethodName, ...] = get_args(MethodName)
+TRUSTING = ("trust", "evidence")
+"""Methods whose maps are probabilities that labels are right.
+
+Those of `paper` and `image` are relative: which weight means doubt depends on the data; the others
+believe every label."""
 NetworkName = Literal["unet", "residual-unet", "segresnet", "paper-unet"]
 Tangent = Literal["difference", "forward-mode"]
 

@@ -12,6 +12,7 @@ from napari_noisyseg.annotation.corrections import settled_file
 from napari_noisyseg.annotation.examples import Example, Labels
 from napari_noisyseg.annotation.images import read_mask
 from napari_noisyseg.annotation.mask_rewriting import PixelChange, rewritten
+from napari_noisyseg.annotation.pairing import image_name
 from napari_noisyseg.annotation.settled_files import FOLDER as SETTLED
 from napari_noisyseg.annotation.suspects import ImageReview, Suspect
 from napari_noisyseg.errors import StoppedError
@@ -83,7 +84,8 @@ class CorrectedMasks:
             suffix, settled = settled_file(image.settled)
             beside = self._home / SETTLED / part
             beside.mkdir(parents=True, exist_ok=True)
-            write_file(beside / f"{Path(example.origin).stem}.{suffix}", settled)
+            name = image_name(Path(example.origin))
+            write_file(beside / f"{name}.{suffix}", settled)
 
     def _values(self, labels: Labels) -> tuple[int, ...]:
         """Value of each class in this mask: 1 and 255 mean the same, and each mask keeps its own."""

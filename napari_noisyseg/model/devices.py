@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.errors import StoppedError, UserError, ran_out_of_memory
 
 
 def choose_device(name: str) -> torch.device:
@@ -55,17 +55,7 @@ def memory_advice(advice: str) -> Iterator[None]:
     """Turn the device's and the processor's out-of-memory errors into a sentence with `advice`."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise StoppedError(f"memory ran out: {advice}") from error
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
+    except (RuntimeError, MemoryError) as error:
+        if not ran_out_of_memory(error):
             raise
         raise StoppedError(f"memory ran out: {advice}") from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on CUDA, mps or the processor."""
-    words = ("out of memory", "can't allocate memory", "not enough memory", "alloc_cpu")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and any(w in str(error).lower() for w in words)
-    )

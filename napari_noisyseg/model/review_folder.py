@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappush, heappushpop
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from napari_noisyseg.annotation.review_tables import (
     ranked_rows,
     suspect_row,
 )
-from napari_noisyseg.annotation.suspects import Suspect, SuspectOptions
+from napari_noisyseg.annotation.suspects import Suspect
 from napari_noisyseg.annotation.whole_folders import whole_folder
 from napari_noisyseg.files import csv_text, write_file
 from napari_noisyseg.model.corrected_masks import CorrectedMasks
@@ -54,15 +54,12 @@ class ReviewWishes:
         Write masks with the proposals accepted that are credible from here, 0 to 1; None: no masks.
     spacing, unit
         Size of a pixel, (height, width), and its unit of length.
-    options
-        What counts as a suspect.
     """
 
     pictures: int = 50
     apply_above: float | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
     unit: str = "px"
-    options: SuspectOptions = field(default_factory=SuspectOptions)
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ def review_run(
         for done, example in enumerate(run.examples):
             yield done, len(run.examples)
             image = run.read(example)
-            review = image.review(spacing=wishes.spacing, unit=wishes.unit, options=wishes.options)
+            review = image.review(spacing=wishes.spacing, unit=wishes.unit)
             qualities.append(review.quality)
             counts[example.name, example.annotator] += len(review.suspects)
             untrusted += image.trust is None

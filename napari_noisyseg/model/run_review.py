@@ -15,19 +15,15 @@ from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.images import read_image, read_raster
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.annotation.suspects import ImageReview, SuspectOptions, review_image
+from napari_noisyseg.annotation.suspects import ImageReview, review_image
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
-from napari_noisyseg.model.configuration import TrainingConfig
+from napari_noisyseg.model.configuration import TRUSTING, TrainingConfig
 from napari_noisyseg.model.folder_prediction import finite
 from napari_noisyseg.model.prediction import load_model
 from napari_noisyseg.model.runs import RunFolder
 from napari_noisyseg.model.settings import make_config, read_settings
 from napari_noisyseg.model.trained import TrainedModel
-
-# Methods whose maps are probabilities that labels are right. Those of `paper` and `image` are relative:
-# which weight means doubt depends on the data; the others believe every label.
-_TRUSTING = ("trust", "evidence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,13 +56,7 @@ class ReviewedImage:
     chances: NDArray[np.float32]
     settled: NDArray[np.uint8] | None
 
-    def review(
-        self,
-        *,
-        spacing: Sequence[float] = (1.0, 1.0),
-        unit: str = "px",
-        options: SuspectOptions | None = None,
-    ) -> ImageReview:
+    def review(self, *, spacing: Sequence[float] = (1.0, 1.0), unit: str = "px") -> ImageReview:
         """Find the suspects; the parameters are those of `review_image`."""
         return review_image(
             self.indices,
@@ -77,7 +67,6 @@ class ReviewedImage:
             settled=self.settled,
             spacing=spacing,
             unit=unit,
-            options=options,
         )
 
 
@@ -108,7 +97,7 @@ class RunReview:
     @property
     def learns_trust(self) -> bool:
         """Whether the run's maps are probabilities that labels are right."""
-        return self.config.method in _TRUSTING
+        return self.config.method in TRUSTING
 
     def has_trust(self, example: Example) -> bool:
         """Whether the run has learned trust in this annotation."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_noisyseg.annotation.encoding import tiff_bytes
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import (
+    LITTER,
     TEMPORARY_NAME,
     StorageError,
     csv_text,
@@ -30,12 +31,6 @@ from napari_noisyseg.model.checkpoints import read_checkpoint, save_checkpoint
 from napari_noisyseg.model.environment import describe_environment
 from napari_noisyseg.model.locks import CLAIM_NAME, HOLDER_NAME, LOCK_NAME, LockInfo, run_lock
 from napari_noisyseg.model.output_folders import PROBE_NAME, cannot, make_folder
-
-# What operating systems and file managers leave in folders, in lower case.
-_LITTER = {
-    ".ds_store", ".directory", ".localized", "thumbs.db", "desktop.ini", "@eadir", "__macosx",
-    "lost+found", "$recycle.bin", "system volume information", ".snapshot",
-}  # fmt: skip
 
 
 class RunFolder:
@@ -332,7 +327,7 @@ def _is_litter(name: str) -> bool:
     ours = name in (LOCK_NAME, HOLDER_NAME, PROBE_NAME) or any(
         pattern.fullmatch(name) for pattern in (TEMPORARY_NAME, CLAIM_NAME)
     )
-    return ours or name.lower() in _LITTER or name.startswith(("._", ".nfs"))
+    return ours or name.lower() in LITTER or name.startswith(("._", ".nfs"))
 
 
 def _json_text(values: Mapping[str, object]) -> str:

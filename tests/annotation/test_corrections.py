@@ -10,19 +10,11 @@ import pytest
 from PIL import Image
 
 from napari_noisyseg.annotation.classes import NOT_ANNOTATED
-from napari_noisyseg.annotation.corrections import (
-    Settled,
-    accept,
-    read_settled,
-    settle,
-    settled_file,
-    split_settled,
-)
+from napari_noisyseg.annotation.corrections import read_settled, settled_file, split_settled
 from napari_noisyseg.annotation.data_set_files import write_data_set
 from napari_noisyseg.annotation.dataset import DataSet, survey
 from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.annotation.suspects import find_suspects
 from napari_noisyseg.errors import UserError
 
 
@@ -79,7 +71,7 @@ def test_ignored_pixels_are_not_annotated_in_the_noisy_mask_any_more(data: Path)
     assert (found.class_indices(found.noisy[1]) >= 0).all()
     assert any("settled" in notice for notice in found.notices)
     assert found.kinds.values == (0, 255)
-    assert not any(found.pairs.values())
+    assert not any("pairs" in notice for notice in found.notices)
 
 
 def test_an_image_with_nothing_settled_gives_no_clean_example(data: Path):
@@ -93,6 +85,20 @@ def test_what_is_settled_changes_the_fingerprint_of_the_data(data: Path):
     before = surveyed(data).fingerprint()
     write(data / "noisy_settled" / "noisy1.png", np.ones((16, 20)))
     assert surveyed(data).fingerprint() != before
+
+
+def test_test_images_and_masks_are_in_the_fingerprint_of_the_data(data: Path):
+    found = {surveyed(data).fingerprint()}
+    pixels = np.random.default_rng(9).integers(0, 255, (16, 20))
+    mask = np.zeros((16, 20))
+    for row in (4, 5):
+        mask[row:12, 5:10] = 255
+        write(data / "test_img" / "t.png", pixels + row)
+        write(data / "test_gt" / "t.png", mask)
+        found.add(surveyed(data).fingerprint())
+    write(data / "test_img" / "t.png", pixels)
+    found.add(surveyed(data).fingerprint())
+    assert len(found) == 4
 
 
 def test_an_empty_folder_and_other_masks_settle_nothing(data: Path):
@@ -151,19 +157,6 @@ def test_settled_masks_survive_their_file(tmp_path: Path, pages: int):
     path = tmp_path / f"a.{suffix}"
     path.write_bytes(content)
     assert np.array_equal(read_settled(path, settled.shape), settled)
-
-
-def test_accepting_writes_the_regions_pixels_only():
-    labels = np.zeros((32, 32), np.int32)
-    chances = np.zeros((1, 32, 32), np.float32)
-    chances[0, 8:20, 8:24] = 0.95
-    (suspect,) = find_suspects(labels.astype(np.int16), None, chances)
-    settled = np.zeros((32, 32), np.uint8)
-    accept(labels, settled, suspect, 255)
-    assert np.array_equal(labels == 255, chances[0] > 0.5)
-    assert np.array_equal(settled == Settled.CLEAN, chances[0] > 0.5)
-    settle(settled, suspect, Settled.IGNORED)
-    assert set(np.unique(settled).tolist()) == {0, 2}
 
 
 def test_clean_and_test_examples_are_left_as_they_are(data: Path):

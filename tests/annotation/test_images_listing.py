@@ -51,12 +51,11 @@ def test_another_file_among_the_images_is_named(tmp_path: Path) -> None:
             assert f"{name} is no image file" in refusal(read, folder)
 
 
-def test_a_folder_among_the_images_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
+def test_a_folder_among_the_images_is_refused_unless_folders_are_asked_for(tmp_path: Path) -> None:
     fill(tmp_path, "a.png")
     (tmp_path / "crowd1").mkdir()
     (tmp_path / "crowd.2").mkdir()
     assert "is a folder among images" in refusal(list_images, tmp_path)
-    assert list_images(tmp_path, folders_allowed=True) == [tmp_path / "a.png"]
     both = ([tmp_path / "a.png"], [tmp_path / "crowd.2", tmp_path / "crowd1"])
     assert list_folder(tmp_path) == both
 

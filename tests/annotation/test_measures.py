@@ -11,21 +11,17 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.annotation import measures
 from napari_noisyseg.annotation.measures import (
-    accuracy,
-    average_surface_distance,
     confusion,
     dice,
     error_detection,
     expected_calibration_error,
-    hausdorff95,
-    jaccard,
     measure_image,
-    sensitivity,
-    specificity,
-    thresholded_jaccard,
+    surface_distances,
 )
+from napari_noisyseg.annotation.overlap import thresholded
+from napari_noisyseg.annotation.surfaces import average, percentile95
 
-OVERLAPS = (dice, jaccard, sensitivity, specificity, accuracy, thresholded_jaccard)
+OVERLAPS = ("dice", "jaccard", "sensitivity", "specificity", "accuracy")
 
 
 def mask(*rows: str) -> NDArray[np.bool_]:
@@ -42,63 +38,74 @@ def test_overlap_measures_are_those_worked_out_by_hand() -> None:
     counts = confusion(PREDICTION, TRUTH)
     assert (counts.true_positive, counts.false_positive) == (2, 1)
     assert (counts.false_negative, counts.true_negative) == (2, 3)
-    assert dice(PREDICTION, TRUTH) == pytest.approx(4 / 7)
-    assert jaccard(PREDICTION, TRUTH) == pytest.approx(2 / 5)
-    assert sensitivity(PREDICTION, TRUTH) == pytest.approx(1 / 2)
-    assert specificity(PREDICTION, TRUTH) == pytest.approx(3 / 4)
-    assert accuracy(PREDICTION, TRUTH) == pytest.approx(5 / 8)
+    assert dice(PREDICTION, TRUTH) == counts.dice == pytest.approx(4 / 7)
+    assert counts.jaccard == pytest.approx(2 / 5)
+    assert counts.sensitivity == pytest.approx(1 / 2)
+    assert counts.specificity == pytest.approx(3 / 4)
+    assert counts.accuracy == pytest.approx(5 / 8)
 
 
 def test_overlap_measures_count_only_annotated_pixels() -> None:
     ignored = mask("...#", "##..")  # leaves TP 2, FP 0, FN 1, TN 2
-    assert dice(PREDICTION, TRUTH, ignored) == pytest.approx(4 / 5)
-    assert jaccard(PREDICTION, TRUTH, ignored) == pytest.approx(2 / 3)
-    assert sensitivity(PREDICTION, TRUTH, ignored) == pytest.approx(2 / 3)
-    assert specificity(PREDICTION, TRUTH, ignored) == 1
-    assert accuracy(PREDICTION, TRUTH, ignored) == pytest.approx(4 / 5)
+    counts = confusion(PREDICTION, TRUTH, ignored)
+    assert dice(PREDICTION, TRUTH, ignored) == counts.dice == pytest.approx(4 / 5)
+    assert counts.jaccard == pytest.approx(2 / 3)
+    assert counts.sensitivity == pytest.approx(2 / 3)
+    assert counts.specificity == 1
+    assert counts.accuracy == pytest.approx(4 / 5)
 
 
 def test_both_masks_empty_is_perfect_overlap_and_distance_zero() -> None:
     empty = np.zeros((4, 5), bool)
-    assert dice(empty, empty) == jaccard(empty, empty) == thresholded_jaccard(empty, empty) == 1
-    assert accuracy(empty, empty) == specificity(empty, empty) == 1
-    assert math.isnan(sensitivity(empty, empty))
-    assert hausdorff95(empty, empty) == average_surface_distance(empty, empty) == 0
+    counts = confusion(empty, empty)
+    assert counts.dice == counts.jaccard == thresholded(counts.jaccard) == 1
+    assert counts.accuracy == counts.specificity == 1
+    assert math.isnan(counts.sensitivity)
+    distances = surface_distances(empty, empty)
+    assert percentile95(distances) == average(distances) == 0
 
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_one_mask_empty_is_no_overlap_and_an_undefined_distance(swapped: bool) -> None:
     pair = (TRUTH, np.zeros_like(TRUTH))
     first, second = pair[::-1] if swapped else pair
-    assert dice(first, second) == jaccard(first, second) == thresholded_jaccard(first, second) == 0
-    assert math.isnan(hausdorff95(first, second))
-    assert math.isnan(average_surface_distance(first, second))
+    counts = confusion(first, second)
+    assert counts.dice == counts.jaccard == thresholded(counts.jaccard) == 0
+    distances = surface_distances(first, second)
+    assert math.isnan(percentile95(distances))
+    assert math.isnan(average(distances))
 
 
 def test_specificity_without_background_is_undefined() -> None:
-    assert math.isnan(specificity(TRUTH, np.ones_like(TRUTH)))
+    assert math.isnan(confusion(TRUTH, np.ones_like(TRUTH)).specificity)
 
 
 def test_nothing_is_measured_without_an_annotated_pixel() -> None:
     ignored = np.ones_like(TRUTH)
-    for measure in (*OVERLAPS, hausdorff95, average_surface_distance):
-        assert math.isnan(measure(PREDICTION, TRUTH, ignored)), measure
+    counts = confusion(PREDICTION, TRUTH, ignored)
+    for name in OVERLAPS:
+        assert math.isnan(getattr(counts, name)), name
+    assert math.isnan(thresholded(counts.jaccard))
+    distances = surface_distances(PREDICTION, TRUTH, ignored)
+    assert math.isnan(percentile95(distances))
+    assert math.isnan(average(distances))
     assert math.isnan(expected_calibration_error(np.full((2, 4), 0.5), TRUTH, ignored=ignored))
 
 
 def test_masks_of_different_shapes_are_refused() -> None:
-    for measure in (*OVERLAPS, hausdorff95, average_surface_distance):
+    for measure in (confusion, dice, surface_distances):
         with pytest.raises(ValueError, match="different shapes"):
             measure(PREDICTION, TRUTH[:, :3])
         with pytest.raises(ValueError, match="different shapes"):
             measure(PREDICTION, TRUTH, TRUTH[:1])
 
 
-def test_thresholded_jaccard_is_zero_below_the_isic_threshold_only() -> None:
-    truth = np.arange(100) < 100
-    assert thresholded_jaccard(np.arange(100) < 64, truth) == 0
-    assert thresholded_jaccard(np.arange(100) < 65, truth) == 0.65
-    assert thresholded_jaccard(np.arange(100) < 80, truth) == 0.8
+def test_jaccard_is_zero_below_the_isic_threshold_only() -> None:
+    truth = np.ones((1, 100), int)
+    for pixels, expected in ((64, 0), (65, 0.65), (80, 0.8)):
+        row = measure_image((np.arange(100) < pixels).astype(int)[None], truth, 2)
+        assert row["thresholded_jaccard"] == expected
+        assert row["jaccard"] == pixels / 100
 
 
 def test_masks_of_four_megapixels_are_measured_in_less_than_two_seconds() -> None:
@@ -171,15 +178,13 @@ def test_two_classes_are_measured_as_the_foreground() -> None:
     probabilities = np.where(PREDICTION, 0.9, 0.2)[None]
     row = measure_image(PREDICTION.astype(np.uint8), truth, 2, probabilities)
     ignored = truth == -1
+    counts = confusion(PREDICTION, TRUTH, ignored)
+    distances = surface_distances(PREDICTION, TRUTH, ignored)
     assert row == {
-        "dice": dice(PREDICTION, TRUTH, ignored),
-        "jaccard": jaccard(PREDICTION, TRUTH, ignored),
-        "sensitivity": sensitivity(PREDICTION, TRUTH, ignored),
-        "specificity": specificity(PREDICTION, TRUTH, ignored),
-        "accuracy": accuracy(PREDICTION, TRUTH, ignored),
-        "hd95": hausdorff95(PREDICTION, TRUTH, ignored),
-        "assd": average_surface_distance(PREDICTION, TRUTH, ignored),
-        "thresholded_jaccard": thresholded_jaccard(PREDICTION, TRUTH, ignored),
+        **{name: getattr(counts, name) for name in OVERLAPS},
+        "hd95": percentile95(distances),
+        "assd": average(distances),
+        "thresholded_jaccard": thresholded(counts.jaccard),
         "calibration_error": expected_calibration_error(probabilities[0], TRUTH, ignored=ignored),
     }
     both = np.concatenate([1 - probabilities, probabilities])

@@ -75,6 +75,7 @@ def test_the_parameters_as_text() -> None:
         ("markov", {"steps": 2.5}, "give a whole number 1 to 2000"),
         ("box", {"beta": 0.5}, "belongs to dilate, erode, affine, mixed; box has margin"),
         ("box", {"colour": 1}, "The noise box has no 'colour': box has margin"),
+        ("markov", {"colour": 1}, "markov has steps, theta1, theta2, theta3."),
     ],
 )
 def test_what_is_impossible_is_refused_in_one_sentence(

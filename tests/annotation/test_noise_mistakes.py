@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_noisyseg.annotation.simulation.mistakes import (
     flip_classes,
@@ -83,6 +84,37 @@ def test_joined_objects_are_bridged_and_get_the_larger_ones_class() -> None:
     assert 8 <= np.ptp(rows) <= 22  # a neck, no line and no hull around all
     assert rows.mean() == pytest.approx(30, abs=0.5)
     assert (noisy[labels != 0] == 5).all()
+
+
+def _row(classes: tuple[int, ...], sides: tuple[int, ...], gap: int = 2) -> Labels:
+    """Squares side by side."""
+    labels = np.zeros((30, sum(sides) + gap * len(sides)), np.int32)
+    column = 0
+    for value, side in zip(classes, sides, strict=True):
+        labels[15 - side // 2 : 15 - side // 2 + side, column : column + side] = value
+        column += side + gap
+    return labels
+
+
+@pytest.mark.parametrize("classes", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+@pytest.mark.parametrize("sides", [(6, 10, 20), (20, 10, 6), (10, 6, 14)])
+def test_a_chain_becomes_one_object_of_the_largest_ones_class(
+    classes: tuple[int, ...], sides: tuple[int, ...]
+) -> None:
+    labels = _row(classes, sides)
+    noisy = merge_objects(labels, np.random.default_rng(8), 1.0)
+    largest = classes[sides.index(max(sides))]
+    assert set(np.unique(noisy)) == {0, largest}
+    assert (noisy[labels != 0] == largest).all()
+    assert ndimage.label(noisy, np.ones((3, 3)))[1] == 1
+
+
+def test_of_equally_large_objects_either_gives_the_class() -> None:
+    labels = _row((1, 2), (8, 8))
+    found = [
+        int(merge_objects(labels, np.random.default_rng(seed), 1.0).max()) for seed in range(20)
+    ]
+    assert {1, 2} == set(found)
 
 
 def test_objects_far_apart_and_single_ones_stay_as_they_are() -> None:

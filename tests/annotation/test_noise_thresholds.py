@@ -72,3 +72,16 @@ def test_an_image_of_one_grey_gives_nothing_and_no_object_none() -> None:
     assert not threshold(labels, np.ones_like(image), **PLAIN).any()
     assert not threshold(np.zeros_like(labels), image, **PLAIN).any()
     assert threshold(np.full_like(labels, 3), image, **PLAIN).any()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.03, 1.0])
+@pytest.mark.parametrize("rule", RULES)
+def test_nearly_constant_images_are_cut_without_a_fault(rule: str, smoothing: float) -> None:
+    labels = np.zeros((40, 40), np.int32)
+    labels[10:30, 10:30] = 3
+    for value, step in ((np.uint16(60000), 1), (np.float32(1), 1.2e-7), (np.float64(1e6), 1e-9)):
+        image = np.full((1, 40, 40), value)
+        image[0, 20, 20] += np.asarray(step, image.dtype)
+        noisy = threshold(labels, image, rule, "bright", smoothing, "largest")
+        assert set(np.unique(noisy)) == {0, 3}
+        assert noisy[20, 20] == 3

@@ -64,7 +64,7 @@ def picture(address: str) -> np.ndarray:
 
 
 def page(*pictures: SuspectPictures, name: str = "a", annotator: str = "") -> str:
-    some = ExpectedOverlap(np.array([9.0, 5.0]), np.array([9.0, 9.0]), np.array([9.0, 9.0]))
+    some = ExpectedOverlap(*np.array([[9.0, 5.0], [9.0, 9.0], [9.0, 9.0], [1.0, 1.0]]))
     quality = Quality(name, annotator, some, some)
     return report_html(
         ReviewSummary(

@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 from skimage.metrics import hausdorff_distance
 
 from napari_noisyseg.annotation import surfaces
-from napari_noisyseg.annotation.surfaces import (
-    average_surface_distance,
-    hausdorff95,
-    surface_distances,
-)
+from napari_noisyseg.annotation.surfaces import average, percentile95, surface_distances
+
+
+def hausdorff95(*masks: NDArray[np.bool_], spacing: Any = None) -> float:
+    return percentile95(surface_distances(*masks, spacing=spacing))
+
+
+def average_surface_distance(*masks: NDArray[np.bool_], spacing: Any = None) -> float:
+    return average(surface_distances(*masks, spacing=spacing))
 
 
 def mask(*rows: str) -> NDArray[np.bool_]:
@@ -129,10 +133,10 @@ def test_distances_are_those_of_monai(shape: tuple[int, ...], spaced: bool) -> N
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             theirs = compute_hausdorff_distance(**given, percentile=95).item()
-            average = compute_average_surface_distance(**given, symmetric=True).item()
+            mean = compute_average_surface_distance(**given, symmetric=True).item()
         assert hausdorff95(prediction, truth, spacing=spacing) == pytest.approx(theirs, rel=1e-5)
         ours = average_surface_distance(prediction, truth, spacing=spacing)
-        assert ours == pytest.approx(average, rel=1e-5)
+        assert ours == pytest.approx(mean, rel=1e-5)
 
 
 def test_largest_surface_distance_is_the_hausdorff_distance_of_scikit_image() -> None:

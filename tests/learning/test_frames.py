@@ -14,7 +14,7 @@ import torch
 from napari_noisyseg.annotation.dataset import DataSet, survey
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.roles import Role
-from napari_noisyseg.learning.frames import Frames
+from napari_noisyseg.learning.frames import Frames, Memory
 from napari_noisyseg.model.preparation import Preparation
 
 AS_IS: dict[str, Any] = {"mean": (0.0,), "deviation": (1.0,), "sampling": "crop", "side": 16}
@@ -81,7 +81,7 @@ def test_images_that_do_not_fit_are_read_again_and_memory_stays_bounded() -> Non
             assert int(frames.get(index)[0][0, 0, 0]) == 10 * index
             held = sum(
                 tensor.untyped_storage().nbytes()
-                for kept in frames._kept.values()
+                for kept in frames.memory._kept.values()
                 for tensor in kept
             )
             assert held <= 2 * one
@@ -106,6 +106,23 @@ def test_the_least_recently_used_image_goes_first() -> None:
     assert disk.read[1] == 2
 
 
+def test_frames_that_share_a_memory_keep_no_more_than_it_holds_together() -> None:
+    one, other = Disk(4), Disk(4)
+    size = 20 * 20 * (1 + 2)
+    memory = Memory(5 * size)
+    frames = [
+        Frames(disk.examples, disk.dataset, Preparation(**AS_IS), memory) for disk in (one, other)
+    ]
+    for index in (0, 1, 2, 3, 3):
+        for some in frames:
+            assert int(some.get(index)[0][0, 0, 0]) == 10 * index
+            assert memory.held <= 5 * size
+            assert memory.held == len(memory) * size
+    assert one.read == other.read == dict.fromkeys(range(4), 1)
+    frames[0].get(0)
+    assert one.read[0] == 2
+
+
 def test_a_stack_is_decoded_once_for_all_its_pages() -> None:
     disk = Disk(2, pages=4)
     frames = disk.frames(1 << 20)
@@ -123,7 +140,7 @@ def test_pages_of_a_stack_larger_than_the_budget_do_not_hold_the_stack() -> None
     frames = disk.frames(3 * 20 * 20 * 3)
     for index in (0, 5, 9, 2):
         assert int(frames.get(index)[0][0, 0, 0]) == index
-        assert len(frames._kept) <= 3
+        assert len(frames.memory) <= 3
     gc.collect()
     assert len(disk.decoded) > 1
     assert not [stack for stack in disk.decoded if stack() is not None]

@@ -6,14 +6,18 @@ import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from napari_noisyseg.learning import validation
+from napari_noisyseg.learning.batches import Batch
+from napari_noisyseg.learning.crops import View
 from napari_noisyseg.learning.events import EpochDone, Event, Finished, Measured, StepDone
-from napari_noisyseg.learning.interruption import Interrupted, Interruption
+from napari_noisyseg.learning.interruption import Interrupted, Interruption, all_or_nothing
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.training import train
 from napari_noisyseg.model.checkpoints import read_checkpoint
@@ -105,6 +109,30 @@ def test_a_step_that_is_broken_off_anywhere_leaves_no_trace(
         learner.take_step()
         assert_same(learner.state(), after)
     steps.close()
+
+
+def test_maps_with_a_channel_for_each_class_are_put_back_where_the_step_changed_them() -> None:
+    belief = torch.zeros(3, 12, 10)
+
+    class Method:
+        maps = SimpleNamespace(stride=1, state=lambda: {"belief": [torch.zeros(3, 12, 10), belief]})
+
+        def state(self) -> None: ...
+        def restore(self, memory: None) -> None: ...
+
+    view = View(np.array([[1.0, 0.0, 6.0], [0.0, 1.0, 4.0]]), (4, 4), (12, 10))
+    batch = Batch(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4).long(), (1,), (view,))
+    assert view.window[0].start > 3
+
+    def step() -> None:
+        with all_or_nothing(torch.nn.Identity(), Method()) as keep:
+            keep(batch)
+            belief[(..., *view.window)] += 1
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        step()
+    assert (belief == 0).all()
 
 
 def test_asking_changes_nothing_that_is_learned() -> None:

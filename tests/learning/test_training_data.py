@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from napari_noisyseg import Training, evaluate, predict, train
+from napari_noisyseg.annotation.corrections import Settled
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.errors import UserError
 from napari_noisyseg.learning.events import Finished, Notice, Started
 
 QUICK: dict[str, Any] = {
@@ -129,6 +132,18 @@ def test_pixels_of_the_ignore_value_teach_nothing_and_have_no_weight() -> None:
     assert (whole.read(0)[:, 5] > 0).any()
 
 
+def test_pixels_of_which_a_person_settled_that_nobody_can_tell_have_no_weight() -> None:
+    settled = np.zeros((1, 20, 24), np.uint8)
+    settled[:, 5], settled[:, 15] = Settled.IGNORED, Settled.CLEAN
+    looked_at = replace(NOISY[0], read_settled=lambda: settled)
+    for method in ("trust", "evidence"):
+        maps = run([looked_at, NOISY[1], *CLEAN], method=method)[2].maps
+        assert maps is not None
+        assert (maps.read(0)[:, 5] == 0).all()
+        assert (maps.read(0)[:, [4, 6, 15]] > 0).all()
+        assert (maps.read(1)[:, 5] > 0).any()
+
+
 def test_each_annotator_is_an_example_and_is_named() -> None:
     examples = [
         example("a", Role.NOISY, seed=1, annotator="anna"),
@@ -146,10 +161,20 @@ def test_each_annotator_is_an_example_and_is_named() -> None:
 def test_an_image_with_both_annotations_is_a_pair_and_trains_by_the_clean_one() -> None:
     pair = [example("p", Role.NOISY, seed=7), example("p", Role.CLEAN, seed=7)]
     _, summary, result, notices = run([*NOISY, *CLEAN, *pair])
-    assert any("known as pairs" in text and "(p)" in text for text in notices)
+    said = "1 clean image also has a noisy annotation: known as pairs, of which the noisy one is"
+    assert f"{said} left out (p)" in notices
     assert "3 noisy and 3 clean images" in summary
     assert result.maps is not None
     assert [name for name, _ in result.maps.names] == ["n0", "n1", "n2"]
+
+
+def test_where_only_pairs_are_left_it_is_said_what_to_do_for_every_method() -> None:
+    pair = [example("p", role, seed=7) for role in (Role.NOISY, Role.CLEAN)]
+    for method in ("trust", "plain"):
+        with pytest.raises(
+            UserError, match=r"only the clean mask is used.* leave the clean masks out"
+        ):
+            run(pair, method=method)
 
 
 def test_a_clean_annotation_of_a_part_leaves_the_rest_to_the_noisy_one() -> None:
@@ -205,6 +230,25 @@ def test_how_images_are_cut_is_settled_by_the_objects_size(diameter: int, choice
     # Left alone, crops are no larger than the largest image.
     _, summary, _, _ = run([made(Role.NOISY, 0), made(Role.CLEAN, 1)], **(settings | {"crop": 256}))
     assert summary.endswith("160 px crops" if choice == "crop" else "32 px images")
+
+
+@pytest.mark.parametrize("sampling", ["resize", "crop"])
+def test_test_images_do_not_change_how_images_are_cut(sampling: str) -> None:
+    small = {"resize": (1, 40, 40), "crop": (1, 60, 60)}[sampling]
+
+    def made(role: Role, shift: int, shape: tuple[int, ...] = small) -> Example:
+        labels = np.zeros(shape, np.int32)
+        labels[0, 20:23, 20:23] = 1
+        pixels = np.random.default_rng(shift).random((1, *shape)).astype(np.float32)
+        return Example("x", role, lambda: pixels, lambda: labels)
+
+    trained = [made(Role.NOISY, 0), made(Role.CLEAN, 1)]
+    large = [made(Role.TEST, 2 + number, (1, 200, 200)) for number in range(5)]
+    settings = {"sampling": "auto", "size": 48, "shortest_epoch": 1, "method": "joint"}
+    alone, measured = (run(examples, **settings)[0] for examples in (trained, [*trained, *large]))
+    assert alone.model.card == measured.model.card
+    assert alone.model.card.sampling == sampling
+    assert alone.model.card.side == {"resize": 48, "crop": 64}[sampling]
 
 
 def test_crops_of_volumes_are_cut_to_the_longest_of_three_sides() -> None:

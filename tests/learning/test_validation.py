@@ -13,7 +13,9 @@ from napari_noisyseg.annotation.dataset import DataSet, survey
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.learning.events import EpochDone, Started
+from napari_noisyseg.learning.loop import Loop
 from napari_noisyseg.learning.validation import split_validation
+from napari_noisyseg.model.configuration import TrainingConfig
 
 QUICK: dict[str, Any] = {
     "epochs": 3, "shortest_epoch": 3, "noisy_batch": 2, "clean_batch": 2, "width": 4,
@@ -154,6 +156,24 @@ def test_the_best_epoch_on_held_out_images_is_kept() -> None:
     metrics = training.result.metrics
     assert metrics["best_epoch"] == best
     assert metrics["validation"]["dice"]["mean"] == pytest.approx(max(scores))
+
+
+def test_memory_is_what_the_training_the_clean_and_the_held_out_images_keep_together() -> None:
+    def large(role: Role, number: int) -> Example:
+        labels = np.zeros((1, 250, 250), np.int32)
+        labels[:, 50:150, 60:160] = 1
+        pixels = np.full((1, 1, 250, 250), number, np.float32)
+        return Example(f"{role}{number}", role, lambda: pixels, lambda: labels)
+
+    examples = [
+        large(role, 6 * i + n) for i, role in enumerate((Role.NOISY, Role.CLEAN)) for n in range(6)
+    ]
+    settings = QUICK | {"sampling": "crop", "crop": 16, "method": "joint", "memory": 1}
+    loop = Loop(TrainingConfig(**settings, validation_from=4), surveyed(examples), None)
+    assert loop.held_out
+    for _ in loop.events(None):
+        memories = {loop.noisy.memory, loop.learner.clean.memory, loop.judged.memory}
+        assert sum(memory.held for memory in memories) <= 1 << 20
 
 
 def test_without_held_out_images_the_last_average_is_kept_and_it_is_said() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.errors import StoppedError, UserError, ran_out_of_memory
 from napari_noisyseg.model.devices import (
     choose_device,
     describe_device,
-    is_out_of_memory,
     memory_advice,
 )
 
@@ -76,7 +75,7 @@ def test_devices_are_described_in_words(monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_running_out_of_memory_becomes_advice(error: Exception) -> None:
-    assert is_out_of_memory(error)
+    assert ran_out_of_memory(error)
     expected = pytest.raises(StoppedError, match="memory ran out: lower the size")
     with expected, memory_advice("lower the size"):
         raise error
@@ -84,9 +83,16 @@ def test_running_out_of_memory_becomes_advice(error: Exception) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("out of memory")])
 def test_other_errors_pass_through(error: Exception) -> None:
-    assert not is_out_of_memory(error)
+    assert not ran_out_of_memory(error)
     with pytest.raises(type(error)), memory_advice("lower the size"):
         raise error
+
+
+def test_memory_that_runs_out_while_a_library_is_loaded_is_known() -> None:
+    said = "libtorch_cpu.so: failed to map segment from shared object"
+    assert ran_out_of_memory(ImportError(said))
+    assert ran_out_of_memory(OSError(12, "Cannot allocate memory"))
+    assert not ran_out_of_memory(ImportError("No module named 'monai'"))
 
 
 def test_the_processors_own_allocation_error_is_known() -> None:

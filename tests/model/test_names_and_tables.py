@@ -88,6 +88,33 @@ def test_no_text_starts_a_formula_and_negative_numbers_stay(start: str) -> None:
     assert number == "-1.5"
 
 
+@pytest.mark.parametrize("separator", ";\t,")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x;=1+1",
+        " =1+1",
+        "x; =1+1",
+        "x\t@SUM(1)",
+        '"";=1',
+        "a;;-b",
+        ";+1",
+        "x\n=1",
+        "\u00a0=1",
+        "x;＝1",
+        'x;"=1',
+    ],
+)
+def test_no_text_is_a_formula_to_a_spreadsheet_that_splits_elsewhere(
+    name: str, separator: str
+) -> None:
+    text = csv_text(["n", "image", "dice"], [[1, name, -0.5]])
+    cells = [cell for row in csv.reader(io.StringIO(text), delimiter=separator) for cell in row]
+    numbers = [cell for cell in cells if cell == "-0.5"]
+    assert not [c for c in cells if c.lstrip().startswith(tuple("=+-@＝")) and c not in numbers]
+    assert list(csv.reader(io.StringIO(text, newline="")))[1][2] == "-0.5"
+
+
 def test_commas_quotes_and_line_breaks_in_names_survive() -> None:
     names = ['a,"b"\nc', "a\rb", " a ", "'", '"', ""]
     text = csv_text(["name", "again"], [[name, name] for name in names])

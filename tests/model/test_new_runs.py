@@ -57,7 +57,7 @@ def test_a_new_run_is_an_empty_folder_made_with_its_parents(tmp_path: Path) -> N
 
 
 def test_an_empty_folder_is_taken_and_litter_does_not_count(tmp_path: Path) -> None:
-    litter = [".DS_Store", "Thumbs.db", "desktop.ini", "._a", ".lock", "lock.json"]
+    litter = [".DS_Store", "Thumbs.db", "desktop.ini", "ehthumbs.db", "._a", ".lock", "lock.json"]
     for name in [*litter, ".noisyseg-01234567.tmp", ".lock-01234567.json", ".noisyseg-probe"]:
         (tmp_path / name).write_text("")
     with RunFolder.create(tmp_path).lock():

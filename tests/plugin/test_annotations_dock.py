@@ -55,7 +55,7 @@ def opened(viewer, qtbot) -> AnnotationsDock:
     dock = AnnotationsDock(viewer)
     viewer.window.add_dock_widget(dock, name="Annotations", area="right")
     qtbot.waitUntil(dock.isVisible)
-    qtbot.waitUntil(lambda: not dock._reading.is_reading)
+    qtbot.waitUntil(lambda: not dock._reading.progress[1])
     return dock
 
 
@@ -236,7 +236,7 @@ def test_the_canvas_says_the_role_of_the_slice_while_the_dock_is_shown(stack, qt
     session.set_role(expert, Role.CLEAN)
     stack.dims.set_current_step(0, 1)
     dock.refresh()
-    qtbot.waitUntil(lambda: not dock._reading.is_reading)
+    qtbot.waitUntil(lambda: not dock._reading.progress[1])
     assert canvas_text(stack) == "Slice 1:\nC clean (expert)\nN noisy (crowd)"
     assert dock.form.sentence.text() == "Slice 1 has both: the clean annotation is used there."
     stack.dims.set_current_step(0, 7)

@@ -40,7 +40,7 @@ def alone(viewer, qtbot) -> AnnotationsDock:
     qtbot.addWidget(dock)
     dock.resize(420, 700)
     dock.show()
-    qtbot.waitUntil(lambda: not dock._reading.is_reading)
+    qtbot.waitUntil(lambda: not dock._reading.progress[1])
     return dock
 
 

@@ -32,6 +32,28 @@ def test_the_engines_sentences_lose_the_flags_of_the_command_line(engine, window
     assert "--" not in said
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/home/u/day--one/a.png",
+        "/home/u/day --one/a.png",
+        r"C:\data\day--one\a.png",
+        "--one.png",
+        "it's --one",
+        "train with --method clean",
+    ],
+)
+def test_names_with_dashes_stay_as_they_are(name):
+    sentence = f"mask '{name}' and the image's mask are empty: correct it, or add --ignore-value 9."
+    said = in_window(sentence)
+    assert said == sentence.replace("--ignore-value", "ignore_value")
+
+
+def test_paths_that_are_not_quoted_stay_as_they_are():
+    sentence = "/home/u/day--one/a.png is there, and so is /home/u/--two/run: name it by (--data)."
+    assert in_window(sentence) == sentence.replace("(--data)", "(data)")
+
+
 def test_a_failure_of_a_run_that_can_go_on_says_so():
     said = describe_failure(UserError("the disk is full"), resumable=True)
     assert said == "The disk is full. 'Resume' goes on from the last checkpoint."

@@ -11,8 +11,8 @@ from napari_noisyseg.plugin.layers.annotated import read_labels
 from napari_noisyseg.plugin.layers.geometry import (
     Fit,
     fit,
-    flat_index,
     guess_image,
+    index_of,
     overlay_arguments,
     point_of,
     read_slice,
@@ -95,8 +95,7 @@ def test_slices_of_several_axes_are_counted_like_numpy_does():
     found = fit(labels(2, 5, 20, 30), picture)
     assert slice_count(found) == 10
     assert step_of(7, found) == (1, 2)
-    assert flat_index((1, 2, 0, 0), found) == 7
-    assert flat_index((9, 9, 1, 2, 0, 0), found) == 7, "layers lie on the viewer's last axes"
+    assert index_of((1, 2), found) == 7
     np.testing.assert_array_equal(read_slice(picture.data, found, 7)[0, 0], picture.data[1, 2])
 
 

@@ -22,7 +22,8 @@ def make_job(tiny_plan, tiny_config, tmp_path, qapp):
 
     yield make
     for job in jobs:
-        assert job.close(20)
+        job.stop()
+        assert job.join(20)
 
 
 def teaching(job, done=0):

@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 
+from napari_noisyseg.annotation.corrections import Settled
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.background.control import Watch
@@ -40,7 +42,7 @@ class FakeLive:
     model: FakeModel | None
 
 
-def setup(count=6, ignore=None, images=None, **current):
+def setup(count=6, ignore=None, images=None, settled=None, **current):
     """Slices of one stack, each noisy; the last is clean as well."""
     labels = np.zeros((1, 4, 4), np.int32)
     labels[0, 0] = 9
@@ -50,7 +52,9 @@ def setup(count=6, ignore=None, images=None, **current):
         for role in roles:
             pixels = np.full((1, 1, 4, 4), index, np.uint8)
             name = f"slice {index}"
-            examples.append(Example(name, role, lambda p=pixels: p, lambda: labels))
+            examples.append(
+                Example(name, role, lambda p=pixels: p, lambda: labels, read_settled=settled)
+            )
             places[role.value, name, ""] = Spot("chest", str(role), index)
     watch = Watch()
     watch.current, watch.images = current, images
@@ -89,6 +93,17 @@ def test_what_is_not_annotated_has_no_weight():
     weights = next(p for p in previewer.current(live) if p.key.kind == "weights").values
     assert np.isnan(weights[0, 0]).all()
     assert (weights[0, 1:] == np.float32(0.1)).all()
+
+
+@pytest.mark.parametrize("ignore", [None, 9])
+def test_what_a_review_left_out_has_no_weight(ignore):
+    settled = np.zeros((1, 4, 4), np.uint8)
+    settled[0, 1], settled[0, 2] = Settled.CLEAN, Settled.IGNORED
+    previewer, live, _ = setup(ignore=ignore, settled=lambda: settled, chest=1)
+    weights = next(p for p in previewer.current(live) if p.key.kind == "weights").values
+    unknown = [0, 2] if ignore else [2]
+    assert [row for row in range(4) if np.isnan(weights[0, row]).all()] == unknown
+    assert np.isnan(weights).sum() == 4 * len(unknown)
 
 
 def test_a_slice_that_the_training_dropped_has_no_weights():

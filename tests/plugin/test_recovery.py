@@ -288,33 +288,6 @@ def test_labels_come_back_from_their_bytes_and_bombs_are_refused():
         unpacked(packed(np.zeros((1000, 1000), np.uint8)), 100)
 
 
-def test_a_full_disk_is_told_once_and_the_next_saving_tries_again(viewer, monkeypatch, said):
-    from napari_noisyseg.errors import StoppedError
-
-    _, saver = session_of(viewer)
-    write = recovery_store.write_file
-
-    def full(path, content):
-        raise StoppedError("the disk is full.")
-
-    monkeypatch.setattr(recovery_store, "write_file", full)
-    write_mark(viewer.layers["expert"], Mark(Role.NOISY))
-    saver.save_now()
-    write_mark(viewer.layers["expert"], Mark(Role.CLEAN))
-    saver.save_now()
-    assert said == [
-        (
-            "warning",
-            "Your annotations are not kept for the case of a crash, so save them yourself: the "
-            "disk is full.",
-        )
-    ]
-    monkeypatch.setattr(recovery_store, "write_file", write)
-    write_mark(viewer.layers["expert"], Mark(Role.NOISY))
-    saver.save_now()
-    assert '"role":"noisy"' in (saver.folder / "state.json").read_text()
-
-
 def test_a_session_takes_no_more_room_than_it_may(viewer, monkeypatch, said, recovery_folder):
     monkeypatch.setattr(recovery_store, "MOST_BYTES", 500)
     _, saver = session_of(viewer)

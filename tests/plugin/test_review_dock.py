@@ -250,7 +250,7 @@ def test_the_list_does_not_move_under_the_cursor_while_a_training_goes_on(dock, 
     trust, chances = viewer.layers["weights: cells"], viewer.layers["probability: cells"]
     page = first.key[1]
     trust.data[page], chances.data[page] = 0.95, crowd()[page] * 0.9 + 0.05
-    dock.search.written("cells", [page])
+    dock.search.written(viewer.layers["cells"], [page])
     qtbot.waitUntil(lambda: first not in view.entries, timeout=10_000)
     assert view.current is held is dock.reviewer.suspects.held
     assert view.rect_of(held).top() == place or view.verticalScrollBar().value() == 0

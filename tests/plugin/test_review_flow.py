@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.suspect import Kind
-from napari_noisyseg.plugin.layers.marks import METADATA_KEY
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY, Mark, write_mark
 from napari_noisyseg.plugin.layers.settled import settled_slice
 from napari_noisyseg.plugin.reviewing.again import CleanDice
 from napari_noisyseg.plugin.reviewing.words import gains_text
 from napari_noisyseg.plugin.window.dock_keys import dock_around
 
-from .reviewed import add_reviewed, click, crowd, found, open_dock, press
+from .reviewed import add_reviewed, click, crowd, found, open_dock, press, truth
 
 
 @pytest.fixture
@@ -196,3 +197,73 @@ def test_both_ends_of_the_list_are_said_and_the_brush_is_put_down_there(
     assert layer.mode != "paint"
     assert dock.reviewer.suspects.held is rows[-1]
     assert "Paint" not in dock.form.question.text()
+
+
+def test_a_background_that_cannot_be_written_is_not_accepted_and_painted_only_with_a_word(
+    viewer, layer, qtbot, said
+):
+    write_mark(layer, Mark(Role.NOISY, zero="unannotated", image="cells"))
+    dock = open_dock(viewer, qtbot)
+    qtbot.waitUntil(lambda: bool(dock.reviewer.suspects.rows), timeout=10_000)
+    rows = dock.reviewer.suspects.rows
+    dock.reviewer.choose(next(row for row in rows if row.suspect.proposed == 0))
+    held, before = dock.reviewer.suspects.held, layer.data.copy()
+    why = "'crowd' has no label for the background, as 0 means not annotated in it"
+    dock.reviewer.accept()
+    assert said == [("info", f"{why}: choose Ignore to leave the region out, or Keep.")]
+    assert np.array_equal(layer.data, before)
+    assert dock.reviewer.suspects.held is held
+    dock.reviewer.edit()
+    assert said[1:] == [("info", f"{why}: the brush erases, unless you choose a label.")]
+    assert layer.selected_label == 0
+    assert layer.mode == "paint"
+
+
+def test_the_slice_to_annotate_cleanly_is_proposed_and_gone_to(dock, viewer, layer, qtbot):
+    found(dock, qtbot)
+    assert dock.form.next_clean.isHidden()  # wrong as they are, the model is sure of all slices
+    chances = viewer.layers["probability: cells"]
+    chances.data[2] = np.where(chances.data[2] > 0.5, 0.55, 0.4)
+    dock.search.everything_written()
+    qtbot.waitUntil(
+        lambda: not dock.search.left and not dock.form.next_clean.isHidden(), timeout=9000
+    )
+    assert dock.form.next_clean.text() == "Annotate slice 2"
+    viewer.dims.set_current_step(0, 0)
+    viewer.layers.selection.active = viewer.layers["cells"]
+    qtbot.mouseClick(dock.form.next_clean, Qt.MouseButton.LeftButton)
+    assert viewer.dims.current_step[0] == 2
+    assert viewer.layers.selection.active is layer
+    assert dock.reviewer.suspects.held is None
+
+
+def test_slices_that_cannot_be_looked_at_are_said(dock, viewer, layer, qtbot):
+    found(dock, qtbot)
+    layer.data[:] = truth() * 7
+    layer.data[:, 0:3, 0:3] = 3
+    layer.refresh()
+    dock.session.annotation_written(layer)
+    qtbot.waitUntil(
+        lambda: "4 slices could not be looked at" in dock.form.headline.text(), timeout=9000
+    )
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_outlines_go_with_their_image_and_another_one_can_be_opened(
+    dock, viewer, qtbot, one_by_one
+):
+    found(dock, qtbot)
+    press(viewer, qtbot, Qt.Key.Key_N)
+    assert sum(layer.name.startswith("review") for layer in viewer.layers) == 2
+    if one_by_one:
+        # The image last: napari's drawing of labels that are alone crashes with software OpenGL.
+        for layer in list(viewer.layers)[::-1]:
+            if layer in viewer.layers:
+                viewer.layers.remove(layer)
+    else:
+        viewer.layers.clear()
+    qtbot.waitUntil(lambda: not len(viewer.layers), timeout=3000)
+    qtbot.wait(100)
+    assert not len(viewer.layers)
+    add_reviewed(viewer)
+    found(dock, qtbot)

@@ -63,7 +63,7 @@ def test_a_server_gets_neither_napari_nor_a_qt_binding(base):
     assert not any(requirement.extras for requirement in base.values())
 
 
-def test_what_the_docks_import_comes_without_extras(base):
+def test_what_the_docks_need_comes_without_extras(base):
     assert {"magicgui", "qtpy", "superqt", "pyqtgraph"} <= set(base)
 
 

@@ -6,13 +6,12 @@ import errno
 import re
 import traceback
 
-from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.errors import StoppedError, UserError, ran_out_of_memory
 from napari_noisyseg.files import shown
 
 LONGEST = 300
 """Characters of a sentence that fits a notification."""
 
-_MEMORY_WORDS = ("out of memory", "allocate memory", "not enough memory", "alloc_cpu")
 _MEMORY_ADVICE = (
     "memory ran out: lower the size or crop, then noisy batch, clean batch and width under "
     "Advanced, or close other programs, and start again"
@@ -34,9 +33,11 @@ _WORDS = (
     (r", e\.g\. --set (\w+)=", r" under Advanced, e.g. \1 = "),
     (r"say --set (\w+)=(\S+)", r"give \1 = \2 under Advanced"),
     (r"--set (\w+)=", r"\1 = "),
-    (r"--([a-z]+)-([a-z]+)", r"\1_\2"),
-    (r"--([a-z]+)", r"\1"),
 )
+# Neither inside a path, such as day--one/a.png, nor an apostrophe inside a word.
+_FLAG = re.compile(r"(?<![^\s(])--([a-z]+(?:-[a-z]+)*)(?![\w/\\-]|\.\w)")
+_QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)")
+_PLACE = "\0"  # of a quoted name; `shown` lets none into a sentence
 
 
 def describe_failure(
@@ -84,20 +85,16 @@ def describe_failure(
 
 
 def in_window(sentence: str) -> str:
-    """Return a sentence of the engine in the words of the window, which has no flags."""
+    """Return a sentence of the engine in the words of the window, which has no flags.
+
+    Names in quotes, of files and layers, stay as they are.
+    """
+    names = iter(_QUOTED.findall(sentence))
+    sentence = _QUOTED.sub(_PLACE, sentence)
     for pattern, words in _WORDS:
         sentence = re.sub(pattern, words, sentence)
-    return sentence
-
-
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Say whether an exception means that the memory of the processor or the GPU ran out."""
-    words = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError | OSError) and any(w in words for w in _MEMORY_WORDS))
-    )
+    sentence = _FLAG.sub(lambda flag: flag[1].replace("-", "_"), sentence)
+    return re.sub(_PLACE, lambda _: next(names, ""), sentence)
 
 
 def text_of(error: BaseException) -> str:

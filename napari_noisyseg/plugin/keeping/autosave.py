@@ -7,21 +7,23 @@ import threading
 import time
 import weakref
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.plugin.background.failures import describe_failure
 from napari_noisyseg.plugin.keeping.recovery_store import (
     Leftover,
     SavedLayer,
     SavedState,
     Store,
     claim_leftovers,
+    labels_file,
     recovery_root,
     settled_file,
 )
@@ -66,7 +68,8 @@ class Autosave(PerSession):
     """Saves marks and annotations of a session a few seconds after they change.
 
     Only layers that are marked or painted on are saved, and labels only where they are in memory.
-    A session that ends well leaves nothing behind.
+    What could not be written is written by the next saving, which comes by itself. A session that
+    ends well leaves nothing behind.
 
     Parameters
     ----------
@@ -83,7 +86,8 @@ class Autosave(PerSession):
         self._session = weakref.ref(session)
         root = recovery_root()
         self.leftovers: list[Leftover] = claim_leftovers(root)
-        self._restored: list[Leftover] = []
+        self._restored: dict[Leftover, weakref.WeakSet[Layer]] = {}
+        self._superseded: list[Leftover] = []  # by what is being written
         self._store = Store(root)
         self._tracked: weakref.WeakKeyDictionary[Layer, _Tracked] = weakref.WeakKeyDictionary()
         self._numbers = 0
@@ -93,7 +97,8 @@ class Autosave(PerSession):
         self._problem = ""
         self._stale = False
         self._collecting: Iterator[None] | None = None
-        self._chunks: dict[str, NDArray[Any]] = {}
+        self._chunks: dict[str, NDArray[Any]] = {}  # to be written, by their files' names
+        self._put_back: dict[str, Callable[[], object]] = {}  # makes a chunk wait once more
         self._timer = _timer(self._begin, INTERVAL, single=True)
         self._turns = _timer(self._take_turn, 0.03)
         self._watch = LayerWatch(session.viewer.layers, self._told)
@@ -111,7 +116,8 @@ class Autosave(PerSession):
         self.leftovers.remove(leftover)
         for layer in layers:
             self._dirty(layer, None)
-        self._restored.append(leftover)
+            self._tracked[layer].settled.clear()
+        self._restored[leftover] = weakref.WeakSet(layers)
         self._changed()
 
     def discard(self, leftover: Leftover) -> None:
@@ -141,7 +147,8 @@ class Autosave(PerSession):
             leftover.release()
         for leftover in self._restored:  # seen, and closed by the user like all that was open
             leftover.discard()
-        self.leftovers, self._restored = [], []
+        self.leftovers = []
+        self._restored.clear()
 
     # -- what changes
 
@@ -174,7 +181,7 @@ class Autosave(PerSession):
             self._dirty(layer, None)
 
     def _dirty(self, layer: Layer, slices: Sequence[int] | None) -> None:
-        shape = _shape(layer)
+        shape = shape_of(layer)
         tracked = self._tracked.get(layer)
         if tracked is None or tracked.shape != shape:
             self._numbers += 1
@@ -182,6 +189,8 @@ class Autosave(PerSession):
             tracked = _Tracked(self._numbers, shape, max(1, CHUNK_BYTES // size))
             self._tracked[layer] = tracked
             slices = None
+        if not _in_memory(layer):
+            return
         count = int(np.prod(shape[:-2], dtype=np.int64)) if shape else 0
         changed = range(count) if slices is None else [i for i in slices if i < count]
         tracked.dirty.update(index // tracked.chunk for index in changed)
@@ -210,11 +219,24 @@ class Autosave(PerSession):
                 self._writer = None
                 self._written()
         else:
-            self._turns.stop()
+            self._rest()
+
+    def _rest(self) -> None:
+        """Wait for the next change, or for the time to save what has changed meanwhile."""
+        self._turns.stop()
+        if self._stale:
+            self._changed()
 
     def _collect(self) -> Iterator[None]:
         """Copy the chunks that have changed, as many as may wait in memory."""
         for layer, tracked in list(self._tracked.items()):
+            for index, mask in settled_slices(layer).items():
+                check = settled_check(layer, index)
+                if tracked.settled.get(index) != check:
+                    tracked.settled[index] = check
+                    name = settled_file(tracked.number, index)
+                    self._take(name, mask, partial(tracked.settled.pop, index, None))
+                    yield
             data = layer.data
             if not _in_memory(layer) or tuple(data.shape) != tracked.shape:
                 continue
@@ -224,61 +246,70 @@ class Autosave(PerSession):
                 if index < len(pages) and tracked.checks.get(index) != _check(pages[index]):
                     tracked.dirty.add(index // tracked.chunk)
                 yield
-            for index, mask in settled_slices(layer).items():
-                check = settled_check(layer, index)
-                if tracked.settled.get(index) != check:
-                    tracked.settled[index] = check
-                    self._chunks[settled_file(tracked.number, index)] = mask
-                    yield
             for index in sorted(tracked.dirty):
                 if sum(chunk.nbytes for chunk in self._chunks.values()) > MOST_AT_ONCE:
                     self._stale = True
                     return
-                tracked.dirty.discard(index)
                 first = index * tracked.chunk
                 part = pages[first : first + tracked.chunk]
                 for number, page in enumerate(part, start=first):
                     tracked.checks[number] = _check(page)
-                self._chunks[f"{tracked.number}-{index}.labels"] = compact(np.array(part))
+                name = labels_file(tracked.number, index)
+                self._take(name, compact(np.array(part)), partial(tracked.dirty.add, index))
+                tracked.dirty.discard(index)
                 yield
+
+    def _take(self, name: str, labels: NDArray[Any], put_back: Callable[[], object]) -> None:
+        self._chunks[name], self._put_back[name] = labels, put_back
 
     def _write(self) -> None:
         state = self._state()
-        chunks, self._chunks = self._chunks, {}
-        if not state.layers and not chunks and not self._store.folder.exists():
+        if not state.layers and not self._chunks and not self._store.folder.exists():
             return
         self._problem = ""
+        self._superseded = [
+            leftover
+            for leftover, layers in self._restored.items()
+            if not any(map(self._waits, layers))
+        ]
         self._writer = threading.Thread(
-            target=self._write_out, args=(chunks, state), name="napari-noisyseg autosave"
+            target=self._write_out, args=(state,), name="napari-noisyseg autosave"
         )
         self._writer.start()
 
-    def _write_out(self, chunks: dict[str, NDArray[Any]], state: SavedState) -> None:
+    def _waits(self, layer: Layer) -> bool:
+        """Whether anything of a layer has not been taken to be written yet."""
+        tracked = self._tracked[layer]
+        return bool(tracked.dirty) or not settled_slices(layer).keys() <= tracked.settled.keys()
+
+    def _write_out(self, state: SavedState) -> None:
         try:
-            self._store.write(chunks, state)
-        except (UserError, StoppedError) as error:
-            self._problem = str(error)
-        except OSError as error:
-            self._problem = str(error.strerror or error)
+            self._store.write(self._chunks, state)
+        except Exception as error:
+            if not self._warned:
+                logger.warning("annotations were not saved", exc_info=True)
+            self._problem = describe_failure(error, what="saving", advice="memory ran out")
 
     def _written(self) -> None:
+        for name in self._chunks:
+            self._put_back[name]()
+        self._chunks.clear()
+        self._put_back.clear()
         if self._problem:
-            logger.warning("annotations were not saved: %s", self._problem)
+            self._stale = True
             if not self._warned:
                 from napari.utils.notifications import show_warning
 
                 show_warning(
                     f"Your annotations are not kept for the case of a crash, so save them yourself: "
-                    f"{self._problem.rstrip('.')}."
+                    f"{self._problem[:1].lower()}{self._problem[1:].rstrip('.')}."
                 )
         else:
-            for leftover in self._restored:
+            for leftover in self._superseded:
+                self._restored.pop(leftover, None)
                 leftover.discard()
-            self._restored.clear()
         self._warned = bool(self._problem)
-        if self._stale:
-            self._turns.stop()
-            self._changed()
+        self._rest()
 
     def _state(self) -> SavedState:
         session = self._session()
@@ -313,8 +344,9 @@ def saved_layer(layer: Layer, number: int, chunk: int, image: Layer | None) -> S
         kind="shapes" if shapes else "labels",
         name=layer.name,
         mark=dict(mark) if isinstance(mark, dict) else {},
-        shape=_shape(layer),
+        shape=shape_of(layer),
         chunk=chunk,
+        in_file=not (shapes or _in_memory(layer)),
         placement=placement,
         image="" if image is None else image.name,
         image_path="" if source is None else str(source.path or ""),
@@ -331,7 +363,8 @@ def _shapes(layer: Any) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _shape(layer: Layer) -> tuple[int, ...]:
+def shape_of(layer: Layer) -> tuple[int, ...]:
+    """Return the shape of a layer's labels; empty for shapes."""
     return tuple(int(n) for n in layer.data.shape) if hasattr(layer.data, "shape") else ()
 
 

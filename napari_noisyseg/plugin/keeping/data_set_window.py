@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.background.task import Task, TaskState
-from napari_noisyseg.plugin.marking.annotations_form import Paragraph
+from napari_noisyseg.plugin.window.paragraph import Paragraph
 
 
 class SavingWindow(QDialog):

@@ -23,7 +23,7 @@ from napari_noisyseg.model.locks import HOLDER_NAME, LockInfo
 from napari_noisyseg.model.settings import read_settings
 from napari_noisyseg.plugin.keeping.folder_reader import is_image_folder, open_image_folder
 from napari_noisyseg.plugin.keeping.run_opening import OpenedRun, complete_later
-from napari_noisyseg.plugin.keeping.run_sources import RunSources
+from napari_noisyseg.plugin.keeping.run_sources import RunSources, is_far, run_folder
 from napari_noisyseg.plugin.keeping.run_weights import weights_of_layers
 from napari_noisyseg.plugin.keeping.sample_data import LayerTuple
 from napari_noisyseg.plugin.layers.marks import METADATA_KEY
@@ -31,8 +31,6 @@ from napari_noisyseg.plugin.window.colours import doubt
 
 if TYPE_CHECKING:
     import napari.viewer
-
-MODEL_FILES = ("best.pt", "checkpoint.pt")
 
 MOST_LAYERS = 20
 """Weights' layers that are opened: napari takes a third of a second for each."""
@@ -203,12 +201,7 @@ def _only(path: str | Sequence[str]) -> Path | None:
 def _run_folder(path: str | Sequence[str]) -> Path | None:
     """Return the run folder that a path means, None if it means none."""
     folder = _only(path)
-    if folder is None:
-        return None
-    if folder.name in MODEL_FILES:
-        folder = folder.parent
-    has_model = any((folder / name).is_file() for name in MODEL_FILES)
-    return folder if has_model and (folder / "config.toml").is_file() else None
+    return None if folder is None else run_folder(folder)
 
 
 def _training_images(run: Path) -> dict[str, Example]:
@@ -216,6 +209,14 @@ def _training_images(run: Path) -> dict[str, Example]:
     data = read_settings(run / "config.toml").get("data")
     if not data:
         return {}  # trained on arrays
+    folders = data.values() if isinstance(data, dict) else ()
+    far = [folder for folder in folders if isinstance(folder, str) and is_far(folder)]
+    if far:
+        _tell(
+            f"The training images of {shown(run.name)} are not on this computer but in {shown(far[0])}: "
+            f"open them yourself, if you trust it."
+        )
+        return {}
     try:
         examples = open_folders(DataFolders.model_validate(data), needs_clean=False)
     except (UserError, ValidationError) as error:

@@ -14,11 +14,11 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout
 
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.background.task import Step, Task, Work
-from napari_noisyseg.plugin.keeping.autosave import Autosave
+from napari_noisyseg.plugin.keeping.autosave import Autosave, shape_of
 from napari_noisyseg.plugin.keeping.recovery_store import Leftover, SavedLayer
-from napari_noisyseg.plugin.layers.marks import METADATA_KEY
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY, read_mark
 from napari_noisyseg.plugin.layers.settled import SETTLED_KEY
-from napari_noisyseg.plugin.marking.annotations_form import Paragraph
+from napari_noisyseg.plugin.window.paragraph import Paragraph
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 ADVICE = "memory ran out: close other programs, and choose Restore again"
 
 Found = list[tuple[SavedLayer, Any, int, dict[int, Any]]]
-"""A layer, its labels (None for shapes), how many of its slices could not be read, and by slice what
-was settled."""
+"""A layer, its labels (None for shapes and for labels in a file), how many of its slices could not
+be read, and by slice what was settled."""
 
 
 class RecoveryBanner(QFrame):
@@ -50,11 +50,14 @@ class RecoveryBanner(QFrame):
         self._session = session
         self._autosave = Autosave.of(session)
         self._task: Task | None = None
+        self._warned_of: Leftover | None = None
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAccessibleName("Annotations of a session that ended unexpectedly")
         self.text = Paragraph("What was kept")
         self.restore_button = _button(
-            "Restore", "Bring these annotations back as layers; nothing that is open is changed."
+            "Restore",
+            "Bring these annotations back as layers. Of what is open, only labels that live in a file "
+            "and have no mark get their former one.",
         )
         self.restore_button.clicked.connect(self.restore)
         self.discard_button = _button("Discard", "Delete what was kept of them. Asks once more.")
@@ -78,6 +81,14 @@ class RecoveryBanner(QFrame):
         """Bring the annotations back; they are read in the background."""
         leftover = self.leftover
         if leftover is None or (self._task is not None and self._task.is_running):
+            return
+        closed = _closed(self._session.viewer, leftover)
+        if closed and leftover is not self._warned_of:
+            self._warned_of = leftover
+            _warn(
+                f"The labels {_quoted(closed)} live in a file: open them first to get their marks back, "
+                f"or choose Restore again to go on without."
+            )
             return
         self._task = Task("restoring", _reading(leftover), advice=ADVICE)
         there = weakref.ref(self)
@@ -126,29 +137,57 @@ class RecoveryBanner(QFrame):
 def bring_back(viewer: Viewer, found: Found) -> list[Layer]:
     """Add restored annotations as layers, and open their images again where these are missing.
 
+    Labels that live in a file are not added: the open layer of their name gets their mark.
+
     Returns
     -------
     list of Layer
         The annotations.
     """
-    from napari.utils.notifications import show_warning
-
     added: list[Layer] = []
     missing, lost = [], 0
     for layer, labels, unread, settled in found:
         lost += unread
+        if layer.in_file:
+            there = _open_labels(viewer, layer)
+            if there is not None and not read_mark(there).is_marked:
+                there.metadata = {**there.metadata, **_kept(layer, settled)}
+                added.append(there)
+            continue
         if layer.image and not (_is_there(viewer, layer.image) or _open_image(viewer, layer)):
             missing.append(layer.image)
         added += _add(viewer, layer, labels, settled)
     told = []
     if missing:
-        names = ", ".join(f"'{shown(name)}'" for name in dict.fromkeys(missing))
-        told.append(f"Open the image {names} to go on with the restored annotations.")
+        told.append(f"Open the image {_quoted(missing)} to go on with the restored annotations.")
     if lost:
         told.append(f"{lost} slices could not be read and are empty.")
     if told:
-        show_warning(" ".join(told))
+        _warn(" ".join(told))
     return added
+
+
+def _closed(viewer: Viewer, leftover: Leftover) -> list[str]:
+    """Return the names of the labels in files whose layers are not open."""
+    in_files = [layer for layer in leftover.state.layers if layer.in_file]
+    return [layer.name for layer in in_files if _open_labels(viewer, layer) is None]
+
+
+def _open_labels(viewer: Viewer, layer: SavedLayer) -> Any:
+    """Return the open Labels layer of this name and shape."""
+    for one in viewer.layers:
+        if (
+            one.name == layer.name
+            and hasattr(one, "selected_label")
+            and shape_of(one) == layer.shape
+        ):
+            return one
+    return None
+
+
+def _kept(layer: SavedLayer, settled: dict[int, Any]) -> dict[str, Any]:
+    """Return what is kept of a layer in its metadata."""
+    return {METADATA_KEY: dict(layer.mark)} | ({SETTLED_KEY: settled} if settled else {})
 
 
 def _is_there(viewer: Viewer, name: str) -> bool:
@@ -172,8 +211,7 @@ def _open_image(viewer: Viewer, layer: SavedLayer) -> bool:
 
 def _add(viewer: Viewer, layer: SavedLayer, labels: Any, settled: dict[int, Any]) -> list[Layer]:
     name = f"{layer.name} (restored)" if _is_there(viewer, layer.name) else layer.name
-    kept = {METADATA_KEY: dict(layer.mark)} | ({SETTLED_KEY: settled} if settled else {})
-    about: dict[str, Any] = {"name": name, "metadata": kept}
+    about: dict[str, Any] = {"name": name, "metadata": _kept(layer, settled)}
     for placement in (layer.placement, {}):
         # A placement that napari does not take is no reason to lose the annotation.
         with suppress(Exception):
@@ -199,7 +237,8 @@ def _reading(leftover: Leftover) -> Work:
         found: Found = []
         layers = leftover.state.layers
         for done, layer in enumerate(layers, start=1):
-            labels, lost = leftover.labels(layer) if layer.kind == "labels" else (None, 0)
+            kept = layer.kind == "labels" and not layer.in_file
+            labels, lost = leftover.labels(layer) if kept else (None, 0)
             found.append((layer, labels, lost, leftover.settled(layer)))
             yield Step(done, len(layers))
         return found
@@ -216,6 +255,16 @@ def _sentence(leftover: Leftover) -> str:
     if len(layers) > 1:
         kept = f"The annotations {first} and {len(layers) - 1} more were kept."
     return f"napari ended unexpectedly {day} at {when:%H:%M}. {kept}"
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"'{shown(name)}'" for name in dict.fromkeys(names))
+
+
+def _warn(sentence: str) -> None:
+    from napari.utils.notifications import show_warning
+
+    show_warning(sentence)
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -9,7 +9,6 @@ import secrets
 import shutil
 import time
 import zlib
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,7 +44,13 @@ _in_use: set[Path] = set()
 
 
 class SavedLayer(BaseModel):
-    """What is kept of an annotation layer besides its labels, and of its image."""
+    """What is kept of an annotation layer besides its labels, and of its image.
+
+    Attributes
+    ----------
+    in_file
+        Whether the labels live in a file, or anywhere else but in memory, and are not kept here.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -55,6 +60,7 @@ class SavedLayer(BaseModel):
     mark: dict[str, Any]
     shape: tuple[int, ...] = Field(default=(), max_length=16)
     chunk: int = Field(default=1, ge=1)
+    in_file: bool = False
     placement: dict[str, Any] = {}
     image: str = ""
     image_path: str = ""
@@ -69,7 +75,7 @@ class SavedLayer(BaseModel):
 
     def file(self, index: int) -> str:
         """Return the name of the file that holds the chunk of slices with this index."""
-        return f"{self.number}-{index}.labels"
+        return labels_file(self.number, index)
 
 
 class SavedState(BaseModel):
@@ -80,6 +86,11 @@ class SavedState(BaseModel):
     version: Literal[1] = 1
     saved: float = Field(ge=0, le=1e11, allow_inf_nan=False)
     layers: tuple[SavedLayer, ...] = Field(max_length=10_000)
+
+
+def labels_file(number: int, index: int) -> str:
+    """Return the name of the file that holds a chunk of slices of a layer."""
+    return f"{number}-{index}.labels"
 
 
 def settled_file(number: int, index: int) -> str:
@@ -108,8 +119,10 @@ class Store:
         self._sizes: dict[str, int] = {}
         _in_use.add(self.folder)
 
-    def write(self, chunks: Mapping[str, NDArray[Any]], state: SavedState) -> None:
+    def write(self, chunks: dict[str, NDArray[Any]], state: SavedState) -> None:
         """Write labels by their files' names, then the state; every file whole or not at all.
+
+        What is on the disk is taken out of `chunks`, also where the rest fails.
 
         Raises
         ------
@@ -127,13 +140,16 @@ class Store:
             self._made = True
         self._forget_gone(state)
         full = False
-        for name, labels in chunks.items():
-            content = packed(labels)
+        for name in list(chunks):
+            if full and name not in self._sizes:
+                continue
+            content = packed(chunks[name])
             if sum(self._sizes.values()) - self._sizes.get(name, 0) + len(content) > MOST_BYTES:
                 full = True
                 continue
             write_file(self.folder / name, content)
             self._sizes[name] = len(content)
+            del chunks[name]
         write_file(self.folder / STATE_NAME, state.model_dump_json())
         if full:
             raise UserError("the annotations are too large to be saved by themselves")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_noisyseg.annotation.images import IMAGE_SUFFIXES
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import open_regular, write_file
+from napari_noisyseg.plugin.keeping.folder_reader import is_image_folder
 from napari_noisyseg.plugin.layers.geometry import overlay_arguments
 
 if TYPE_CHECKING:
@@ -26,7 +29,24 @@ logger = logging.getLogger(__name__)
 
 SOURCES_NAME = "layers.json"
 """The file in a run folder that says which layers it was trained on."""
+MODEL_FILES = ("best.pt", "checkpoint.pt")
+"""One of these is in every run folder."""
 _LARGEST = 64 << 20
+_SAMPLES = ("napari-noisyseg", "napari")  # plugins whose sample data a run may open
+# Paths of other computers and devices, and URLs; a letter and a colon is a drive of Windows.
+_FAR = re.compile(r"[\\/]{2}|[\\/]\?\?[\\/]|[a-z][a-z0-9+.-]+:", re.IGNORECASE)
+
+
+def is_far(path: str) -> bool:
+    """Whether a path of somebody's run leads off this computer, where looking is asking its host."""
+    return _FAR.match(path) is not None
+
+
+def run_folder(path: Path) -> Path | None:
+    """Return the run folder that a path means: itself or that of the model; None if it means none."""
+    folder = path.parent if path.name in MODEL_FILES else path
+    has_model = any((folder / name).is_file() for name in MODEL_FILES)
+    return folder if has_model and (folder / "config.toml").is_file() else None
 
 
 class SourceImage(BaseModel):
@@ -61,24 +81,44 @@ class SourceImage(BaseModel):
     def find(self, viewer: Viewer) -> Image | None:
         """Return the layer of this name and shape, if it is open."""
         for layer in viewer.layers:
-            shape = getattr(layer.data, "shape", ())
-            if layer.name == self.name and hasattr(layer, "rgb") and self.size[0] in shape:
+            if layer.name == self.name and self._fits(layer):
                 return layer
         return None
 
+    def _fits(self, layer: Layer) -> bool:
+        return hasattr(layer, "rgb") and set(self.size) <= set(getattr(layer.data, "shape", ()))
+
     def open(self, viewer: Viewer) -> Image | None:
-        """Open the image again from where it came; None where that is not possible."""
+        """Open the image again from where it came; None where that is not possible.
+
+        The run may be a stranger's: nothing but ordinary images and samples of known plugins is
+        opened, as napari's reader of scripts runs them, and other plugins may do anything.
+        """
         added: list[Layer] = []
         # Whatever goes wrong while somebody's file is opened again is told as "not there".
         with suppress(Exception):
-            if self.sample is not None:
-                added = viewer.open_sample(*self.sample)
-            elif self.path and Path(self.path).exists():
-                added = viewer.open(self.path, name=self.name)
+            added = self._open(viewer)
         for layer in added:
             if not hasattr(layer, "rgb"):
-                viewer.layers.remove(layer)  # the sample's own annotations
-        return self.find(viewer)
+                viewer.layers.remove(layer)  # the annotations beside the images
+        found = self.find(viewer)
+        if found is None:  # it had been renamed
+            found = next((layer for layer in added if self._fits(layer)), None)
+            if found is not None:
+                found.name = self.name
+        return found
+
+    def _open(self, viewer: Viewer) -> list[Layer]:
+        if self.sample is not None:
+            return viewer.open_sample(*self.sample) if self.sample[0] in _SAMPLES else []
+        if not self.path or is_far(self.path):
+            return []
+        path = Path(self.path)
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            return viewer.open(path, plugin="napari")
+        if is_image_folder(path) and run_folder(path) is None:
+            return viewer.open(path, plugin="napari-noisyseg")
+        return []
 
 
 class SourceMap(BaseModel):

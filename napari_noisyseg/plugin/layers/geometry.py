@@ -65,22 +65,6 @@ def index_of(step: Sequence[int], fit: Fit) -> int:
     return int(np.ravel_multi_index(tuple(inside), fit.leading))
 
 
-def flat_index(current_step: Sequence[int], fit: Fit) -> int:
-    """Return the flat index of the slice that the viewer shows.
-
-    Parameters
-    ----------
-    current_step
-        ``viewer.dims.current_step``; layers lie on the viewer's last axes.
-    fit
-        How the annotation lies on its image.
-    """
-    axes = slice_axes(fit)
-    ndim = len(fit.leading) + 2 + (fit.channel_axis is not None and fit.channel_axis >= 0)
-    steps = (*[0] * ndim, *current_step)[-ndim:]
-    return index_of([steps[axis] for axis in axes], fit)
-
-
 def slice_axes(fit: Fit) -> tuple[int, ...]:
     """Return the axes of the image's data that are slices."""
     ndim = len(fit.leading) + 2
@@ -92,7 +76,7 @@ def slice_axes(fit: Fit) -> tuple[int, ...]:
 def shown_index(point: Sequence[float], image_layer: Image, fit: Fit) -> int:
     """Return the flat index of the slice of an image at a point of the viewer.
 
-    Unlike `flat_index` this holds for layers of any scale and translation beside each other.
+    It holds for layers of any scale and translation beside each other.
 
     Parameters
     ----------

@@ -99,22 +99,6 @@ class ShapesOnImage:
         self._to_pixels = _to_pixels(shapes, image, fit)
         self._on_slices = [self._slices(vertices) for vertices in self._vertices]
 
-    def occupied(self) -> set[int]:
-        """Return the flat indices of slices on which anything is drawn."""
-        leading = self._fit.leading
-        found: set[int] = set()
-        for low, high in self._on_slices:
-            ranges = [
-                range(max(int(a), 0), min(int(b) + 1, n))
-                for a, b, n in zip(low, high, leading, strict=True)
-            ]
-            grid = np.meshgrid(*ranges, indexing="ij") if ranges else []
-            if not leading:
-                found.add(0)
-            elif all(len(r) for r in ranges):
-                found.update(np.ravel_multi_index(tuple(grid), leading).ravel().tolist())
-        return found
-
     def draw(self, index: int) -> NDArray[np.uint8] | NDArray[np.int32]:
         """Draw one slice; see `slice_of_shapes`."""
         small = not len(self._classes) or self._classes.max() < 256

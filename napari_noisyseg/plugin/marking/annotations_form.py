@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QResizeEvent, QShowEvent
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QScrollArea,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -18,6 +16,7 @@ from qtpy.QtWidgets import (
 from napari_noisyseg.plugin.marking.annotations_table import AnnotationsTable
 from napari_noisyseg.plugin.marking.mark_buttons import MarkButtons, ZeroChoice
 from napari_noisyseg.plugin.marking.slice_strip import SliceStrip
+from napari_noisyseg.plugin.window.paragraph import Paragraph
 
 
 class AnnotationsForm(QWidget):
@@ -111,33 +110,3 @@ class AnnotationsForm(QWidget):
         super().showEvent(event)
         bar = self._area.verticalScrollBar().sizeHint().width()
         self._area.setMinimumWidth(self._inside.minimumSizeHint().width() + bar)
-
-
-class Paragraph(QLabel):
-    """Text of several lines, in which layer names stay plain text.
-
-    Parameters
-    ----------
-    name
-        What the text is, for screen readers.
-    """
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.setTextFormat(Qt.TextFormat.PlainText)
-        self.setWordWrap(True)
-        self.setAccessibleName(name)
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-
-    def minimumSizeHint(self) -> QSize:
-        """Return the height that the text needs at the present width."""
-        return QSize(0, self.heightForWidth(max(self.width(), 60)))
-
-    def sizeHint(self) -> QSize:
-        """Return the same: a scroll area would otherwise make room for a column of words."""
-        return self.minimumSizeHint()
-
-    def resizeEvent(self, event: QResizeEvent | None) -> None:
-        """Ask for another height where the width is another."""
-        super().resizeEvent(event)
-        self.updateGeometry()

@@ -41,11 +41,6 @@ class SliceReading(QObject):
         """Slices read and in all, of those that were to be read; 0 in all if none is left."""
         return (self._total - len(self._left), self._total) if self._left else (0, 0)
 
-    @property
-    def is_reading(self) -> bool:
-        """Whether there is something left to read."""
-        return bool(self._left)
-
     def start(self) -> None:
         """Look for slices to read; what is read already is not read again."""
         self._left = self._session.unread()[::-1]

@@ -27,8 +27,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_noisyseg.plugin.marking.annotations_form import Paragraph
 from napari_noisyseg.plugin.predicting.instances import Choices
+from napari_noisyseg.plugin.window.paragraph import Paragraph
 
 SCOPES = ("all", "slice", "folder")
 """What a model is applied to."""
@@ -127,7 +127,7 @@ class PredictionForm(QWidget):
         self.model = Paragraph("Model")
         self.other_button = QPushButton("Other…")
         self.other_button.setAccessibleName("Choose another model")
-        self.other_button.setToolTip("Choose the run folder of another training, or its best.pt.")
+        self.other_button.setToolTip("Choose the run folder of another training.")
         self.image = QComboBox()
         self.image.setAccessibleName("Image to predict")
         self.image.setToolTip("The image layer that the model is applied to.")

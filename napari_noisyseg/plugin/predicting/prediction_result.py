@@ -16,7 +16,7 @@ from napari_noisyseg.plugin.predicting.instances import Choices
 from napari_noisyseg.plugin.predicting.label_stack import LabelStack
 from napari_noisyseg.plugin.predicting.prediction_job import Begun, ModelFacts, Predicted
 from napari_noisyseg.plugin.training.overlay import Overlay
-from napari_noisyseg.plugin.training.overlay_set import MOST_CLASSES
+from napari_noisyseg.plugin.training.overlay_set import MOST_CLASS_LAYERS
 from napari_noisyseg.plugin.window.held_canvas import HeldCanvas
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class PredictionResult:
         before = {overlay.class_value: overlay for overlay in self._probabilities}
         self._probabilities = []
         for value, array in zip(values if several else (None,), begun.chances, strict=True):
-            if len(self._probabilities) == MOST_CLASSES:
+            if len(self._probabilities) == MOST_CLASS_LAYERS:
                 break
             title = self._title if value is None else f", class {value}{self._title}"
             overlay = before.get(value) or Overlay(

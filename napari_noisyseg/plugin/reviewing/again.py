@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.annotation.folders import DataFolders
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import open_regular
 from napari_noisyseg.plugin.preferences import read_preferences
 from napari_noisyseg.plugin.training.launch import start_training
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from napari_noisyseg.model.configuration import TrainingConfig
     from napari_noisyseg.plugin.session import Session
     from napari_noisyseg.plugin.training.job import Job
+
+_LARGEST = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,9 @@ def last_dice(session: Session) -> CleanDice | None:
     if run is None:
         return None
     try:
-        measured = json.loads((run / "metrics.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        with open_regular(run / "metrics.json") as file:
+            measured = json.loads(file.read(_LARGEST))
+    except (OSError, ValueError, RecursionError):
         return None
     return dice_of(measured) if isinstance(measured, dict) else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,17 +100,24 @@ class SliceFound:
         Whether the slice's probabilities are there.
     settled
         The settled pixels that were heeded: another mask now means that this is out of date.
+    foreign
+        Whether the annotation has labels that the model has no probability for.
+    teaches
+        How much a clean mask of the slice should teach, 0 to 1; see
+        `napari_noisyseg.annotation.quality.Quality.teaches`.
     """
 
     key: Key
     sightings: tuple[Sighting, ...]
     known: bool
     settled: NDArray[np.uint8] | None
+    foreign: bool = False
+    teaches: float = 0.0
 
 
 def examine(order: SliceOrder) -> SliceFound:
     """Find the suspects of a slice."""
-    from napari_noisyseg.annotation.suspects import find_suspects
+    from napari_noisyseg.annotation.suspects import review_image
 
     labels = order.read_labels()
     given = order.classes.indices(labels)
@@ -121,9 +128,8 @@ def examine(order: SliceOrder) -> SliceFound:
     known = np.isfinite(chances).all(0)
     if not known.any():
         return SliceFound(order.key, (), False, order.settled)
-    if len(chances) > 1:
-        given[given >= len(chances)] = -1
-    given[~known] = -1
+    foreign = given >= max(2, len(chances))
+    given[foreign | ~known] = -1
     chances = np.nan_to_num(chances, nan=0.5)
     if trust is not None:
         trust = _sized(trust[None], given.shape)[0]
@@ -134,16 +140,21 @@ def examine(order: SliceOrder) -> SliceFound:
         else:
             given[~np.isfinite(trust)] = -1
             trust = np.nan_to_num(trust, nan=1.0)
-    found = find_suspects(
-        given, trust, chances, page=order.key[1], settled=order.settled,
+    index, settled = order.key[1], order.settled
+    review = review_image(
+        given[None], None if trust is None else trust[None], chances[None],
+        settled=None if settled is None else settled[None],
         spacing=order.spacing, unit=order.unit,
-    )[:MOST_OF_A_SLICE]  # fmt: skip
+    )  # fmt: skip
+    found = [replace(one, page=index) for one in review.suspects[:MOST_OF_A_SLICE]]
     pixels = order.read_image() if found else np.zeros((1, *given.shape), np.uint8)
     return SliceFound(
         order.key,
         tuple(Sighting(one, make_thumbnail(one, pixels, given)) for one in found),
         True,
         order.settled,
+        bool(foreign.any()),
+        review.quality.teaches,
     )
 
 
@@ -177,15 +188,12 @@ def make_thumbnail(suspect: Suspect, pixels: NDArray[Any], given: NDArray[Any]) 
 
 def _photograph(pixels: NDArray[Any], rows: slice, columns: slice) -> NDArray[np.uint8]:
     """Cut out a part of the image, as bright as the slice allows and no larger than `SIDE`."""
+    from napari_noisyseg.annotation.review_pictures import stretched
+
     seen = pixels[:3] if len(pixels) in (3, 4) else pixels[:1]
     part = seen[:, rows, columns]
     step = max(1, -(-max(part.shape[1:]) // SIDE))
-    part = part[:, ::step, ::step]
-    if part.dtype != np.uint8:
-        wide = seen[:, ::4, ::4].astype(np.float64)
-        low, high = np.percentile(wide, (1, 99))
-        scaled = (part.astype(np.float64) - low) / max(float(high - low), 1e-12)
-        part = (scaled.clip(0, 1) * 255).astype(np.uint8)
+    part = stretched(part[:, ::step, ::step], seen)
     return np.ascontiguousarray(np.moveaxis(np.broadcast_to(part, (3, *part.shape[1:])), 0, -1))
 
 

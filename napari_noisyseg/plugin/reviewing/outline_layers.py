@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from napari_noisyseg.plugin.layers.geometry import Fit, overlay_arguments, step_of
 from napari_noisyseg.plugin.reviewing.contours import (
@@ -49,6 +50,7 @@ class OutlineLayers:
         self._drawn_at = 0.0
         self._shown: tuple[Any, ...] | None = None
         zoom_event(viewer).connect(self._on_zoom)
+        viewer.layers.events.removed.connect(self._on_removed)
 
     def show(
         self, image: Image, fit: Fit, index: int, given: NDArray[Any], corrected: NDArray[Any],
@@ -88,14 +90,23 @@ class OutlineLayers:
         if viewer is not None:
             with suppress(ValueError, RuntimeError):
                 zoom_event(viewer).disconnect(self._on_zoom)
+                viewer.layers.events.removed.disconnect(self._on_removed)
         self.clear()
 
     def _on_zoom(self, event: Any = None) -> None:
         viewer = self._viewer()
         if viewer is None or self._shown is None or not self._drawn_at:
             return
+        if self._shown[0] not in viewer.layers:  # it is being removed, which changes the zoom
+            return
         if not 0.75 < zoom_of(viewer) / self._drawn_at < 1.34:
             self._draw()
+
+    def _on_removed(self, event: Any) -> None:
+        """Go with the image, but not while napari is still about removing it."""
+        if self._shown is not None and event.value is self._shown[0]:
+            self._shown = None
+            QTimer.singleShot(0, self.clear)
 
     def _draw(self) -> None:
         viewer = self._viewer()

@@ -25,6 +25,7 @@ from napari_noisyseg.plugin.reviewing.words import (
     row_text,
 )
 from napari_noisyseg.plugin.session import Session
+from napari_noisyseg.plugin.training.overlays import Overlays
 from napari_noisyseg.plugin.window.dock_keys import DockKey, DockKeys, dock_around
 from napari_noisyseg.plugin.window.plain_text import brief, tooltip
 
@@ -82,6 +83,7 @@ class ReviewDock(QWidget):
         form.filtered.connect(self._on_filter)
         form.go_button.clicked.connect(self._go)
         form.again.clicked.connect(self._train_again)
+        form.next_clean.clicked.connect(reviewer.go_to_next_clean)
         for act, button in form.buttons.items():
             button.clicked.connect(self._acts[act].act)
 
@@ -120,10 +122,11 @@ class ReviewDock(QWidget):
             self._come_forward(False)
 
     def _seen(self) -> tuple[Any, ...]:
-        """Return what tells whether any maps were filled in between."""
+        """Return what tells whether maps were filled, or steps taken back, in between."""
         job, task = self.session.job, Predictions.of(self.session).task
         training = None if job is None else (id(job), job.state, job.progress.done)
-        return training, None if task is None else (id(task), task.state, task.done)
+        steps = [id(step) for step in self.session.history.done]
+        return training, None if task is None else (id(task), task.state, task.done), steps
 
     def _signals(self) -> list[tuple[Any, Any]]:
         session, reviewer = self.session, self.reviewer
@@ -175,7 +178,10 @@ class ReviewDock(QWidget):
     def _take_run(self) -> None:
         job = self.session.job
         self._watch_job(job)
-        self.search.waits = job is not None and job.is_running
+        running = job is not None and job.is_running
+        if self.search.waits and not running:
+            self.search.everything_written()
+        self.search.waits = running
         self.reviewer.take_run()
         self._soon()
 
@@ -193,9 +199,10 @@ class ReviewDock(QWidget):
     def _on_previewed(self, previews: list[Any]) -> None:
         if not self.search.annotations:
             self._soon()
+        overlays = Overlays.of(self.session)
         for preview in previews:
             pages = range(preview.key.slice, preview.key.slice + len(preview.values))
-            self.search.written(preview.key.image, pages)
+            self.search.written(overlays.image_of(preview.key.image), pages)
 
     def _on_filter(self) -> None:
         self.reviewer.set_filter(read_filter(self.form))
@@ -275,6 +282,10 @@ class ReviewDock(QWidget):
         again = bool(self.reviewer.method) and bool(self.search.keys)
         form.again.setEnabled(not running)
         form.again.setVisible(again and thing.action != "again")
+        best = None if running else self.search.annotate_next
+        form.next_clean.setVisible(best is not None)
+        if best is not None:
+            form.next_clean.setText(f"Annotate slice {best[1]}")
 
 
 def _timer(parent: QWidget, act: Any) -> QTimer:

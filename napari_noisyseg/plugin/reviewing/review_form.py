@@ -19,11 +19,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_noisyseg.plugin.marking.annotations_form import Paragraph
 from napari_noisyseg.plugin.reviewing.line_colours import ANNOTATION, PROPOSAL
 from napari_noisyseg.plugin.reviewing.suspect_list import Entry
 from napari_noisyseg.plugin.reviewing.suspect_view import SuspectView, line_sample
 from napari_noisyseg.plugin.window.column_scroll import ColumnScroll
+from napari_noisyseg.plugin.window.paragraph import Paragraph
 
 ACTS = {
     "accept": (
@@ -66,6 +66,8 @@ class ReviewForm(QWidget):
         The button of each act.
     again
         Trains again.
+    next_clean
+        Goes to the slice that is worth annotating cleanly.
     """
 
     filtered = Signal()
@@ -97,6 +99,11 @@ class ReviewForm(QWidget):
             "Train again",
             "Train on the annotations as they are now, starting from the last model: what you "
             "settled counts as clean.",
+        )
+        self.next_clean = _button(
+            "Annotate next",
+            "Go to the slice whose clean mask should teach most: where the annotation seems wrong and "
+            "the model is unsure as well. Correct all of it, then mark it clean under Annotations.",
         )
         self._lay_out()
         for combo in (self.layer, self.kind, self.concerned):
@@ -167,7 +174,11 @@ class ReviewForm(QWidget):
         for place, name in enumerate(("previous", "next", "undo", "look")):
             acts.addWidget(self.buttons[name], 1, place)
         column.addLayout(acts)
-        column.addWidget(self.again)
+        last = QHBoxLayout()
+        last.setSpacing(3)
+        last.addWidget(self.again, stretch=1)
+        last.addWidget(self.next_clean, stretch=1)
+        column.addLayout(last)
         self._rest = QWidget()  # takes the room of a list that is not there
         column.addWidget(self._rest, stretch=1)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from napari.layers import Shapes
 from psygnal import Signal
 
+from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.annotated import read_labels
-from napari_noisyseg.plugin.layers.geometry import Fit, shown_index
+from napari_noisyseg.plugin.layers.geometry import shown_index
 from napari_noisyseg.plugin.predicting.predictions import Predictions
 from napari_noisyseg.plugin.reviewing.again import last_dice, last_run, method_of, train_again
 from napari_noisyseg.plugin.reviewing.bare_view import BareView
@@ -59,7 +60,7 @@ class Reviewer:
         self.settling = Settling.of(session)
         self.suspects = SuspectList()
         self.outlines = OutlineLayers(session.viewer)
-        self.brush = Brush(self.settling, self._fit_of)
+        self.brush = Brush(self.settling)
         self.bare = BareView(session.viewer)
         self.method = ""
         self._after: Entry | None = None
@@ -81,11 +82,15 @@ class Reviewer:
     def accept(self) -> None:
         """Write the proposal into the annotation."""
         entry = self._open_entry()
+        if entry is not None and self._label(entry) is None:
+            show(
+                "info", f"{self._no_label(entry)}: choose Ignore to leave the region out, or Keep."
+            )
+            return
         layer = None if entry is None else self._labels(entry)
         if entry is None or layer is None:
             return
-        annotation = self.search.annotations[entry.key[0]]
-        label = annotation.classes.labels[entry.suspect.proposed]
+        annotation, label = self.search.annotations[entry.key[0]], self._label(entry)
         if label is None:
             return
         following = self._following_of(entry)
@@ -108,9 +113,14 @@ class Reviewer:
         if entry is None or layer is None:
             return
         self.bare.restore()  # who paints wants to see it
-        label = self.search.annotations[entry.key[0]].classes.labels[entry.suspect.proposed]
+        label = self._label(entry)
         self._after = self._following_of(entry)
-        self.brush.take_up(self.session.viewer, entry, layer, 0 if label is None else label)
+        with Told():
+            self.brush.take_up(self.session.viewer, entry, layer, 0 if label is None else label)
+            if label is None:
+                show(
+                    "info", f"{self._no_label(entry)}: the brush erases, unless you choose a label."
+                )
         self.changed.emit()
 
     def next(self) -> None:
@@ -124,6 +134,19 @@ class Reviewer:
     def look(self) -> None:
         """Hide what covers the image, or show it again."""
         self.bare.toggle([one.pairing.layer for one in self.search.annotations.values()])
+        self.changed.emit()
+
+    def go_to_next_clean(self) -> None:
+        """Go to the slice whose clean mask should teach most, its annotation chosen."""
+        key = self.search.annotate_next
+        if key is None:
+            return
+        self.brush.put_down()
+        self._let_go()
+        pairing = self.search.annotations[key[0]].pairing
+        whole = (0, 0, *pairing.full_fit.full)
+        show_region(self.session.viewer, pairing.image, pairing.full_fit, key[1], whole)
+        self.session.viewer.layers.selection.active = pairing.layer
         self.changed.emit()
 
     def undo(self) -> None:
@@ -175,7 +198,7 @@ class Reviewer:
 
     def watch(self) -> None:
         """Hear of all strokes on the annotations under review."""
-        self.brush.watch([one.pairing.layer for one in self.search.annotations.values()])
+        self.settling.watch([one.pairing.layer for one in self.search.annotations.values()])
 
     def on_done(self, entry: Entry | None) -> None:
         """Take a suspect out of the list that was settled."""
@@ -208,7 +231,7 @@ class Reviewer:
     def leave(self) -> None:
         """Let the brush and the outlines go; what was hidden is seen again."""
         self.bare.restore()
-        self.brush.leave()
+        self.brush.put_down()
         self.outlines.clear()
 
     def _settle(self, act: Callable[[Entry, Layer], None]) -> None:
@@ -238,6 +261,14 @@ class Reviewer:
         self.suspects.held = None
         self.outlines.clear()
 
+    def _label(self, entry: Entry) -> int | None:
+        """Return the proposed label; None: the layer has none that could be written."""
+        return self.search.annotations[entry.key[0]].classes.labels[entry.suspect.proposed]
+
+    def _no_label(self, entry: Entry) -> str:
+        name = shown(self.search.annotations[entry.key[0]].pairing.layer.name)
+        return f"'{name}' has no label for the background, as 0 means not annotated in it"
+
     def _labels(self, entry: Entry) -> Labels | None:
         """Return the Labels layer of a suspect; shapes are turned into one."""
         annotation: Annotation = self.search.annotations[entry.key[0]]
@@ -246,6 +277,7 @@ class Reviewer:
             return layer
         made = labels_of_shapes(self.session, annotation.pairing)
         self.suspects.move(id(layer), id(made))
+        self.settling.move(layer, made)
         self.search.refresh(self.method)
         self.watch()
         return made if id(made) in self.search.annotations else None
@@ -273,7 +305,3 @@ class Reviewer:
         else:
             self.outlines.clear()
             self.changed.emit()
-
-    def _fit_of(self, layer: Layer) -> Fit | None:
-        annotation = self.search.annotations.get(id(layer))
-        return None if annotation is None else annotation.pairing.full_fit

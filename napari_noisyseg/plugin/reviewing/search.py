@@ -24,8 +24,11 @@ from napari_noisyseg.plugin.reviewing.finder import Finder
 from napari_noisyseg.plugin.reviewing.sources import Source, find_source
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_noisyseg.plugin.session import Session
 
+_TEACHES = 0.05  # a slice of which less is expected to be learned is not proposed
 _BETWEEN = 15  # milliseconds between an answer and the next question, in which Qt draws
 
 
@@ -87,6 +90,8 @@ class Search(QObject):
         self.waits = False
         self._known: dict[Key, Any] = {}
         self._empty: set[Key] = set()
+        self._failed: set[Key] = set()
+        self._teaches: dict[Key, float] = {}
         self._waiting: list[Key] = []
         self._asked: tuple[Key, Any] | None = None
         self._written: dict[tuple[int, int], int] = defaultdict(int)
@@ -110,6 +115,19 @@ class Search(QObject):
         """Number of slices whose probabilities are not there yet."""
         return len(self._empty)
 
+    @property
+    def failed(self) -> int:
+        """Number of slices that could not be looked at, or not at all of their labels."""
+        return len(self._failed)
+
+    @property
+    def annotate_next(self) -> Key | None:
+        """The slice whose clean mask should teach most; None before all were looked at."""
+        if self.left or not self._teaches:
+            return None
+        best = max(self._teaches, key=lambda key: (self._teaches[key], -key[1]))
+        return best if self._teaches[best] > _TEACHES else None
+
     def refresh(self, method: str) -> None:
         """See which slices there are by now, and which of them have changed."""
         session = self._session()
@@ -119,13 +137,15 @@ class Search(QObject):
         keys = set(self.keys)
         self._known = {key: value for key, value in self._known.items() if key in keys}
         self._empty &= keys
+        self._failed &= keys
+        self._teaches = {key: value for key, value in self._teaches.items() if key in keys}
         self._collect()
 
-    def written(self, image: str, slices: Iterable[int]) -> None:
+    def written(self, image: Image | None, slices: Iterable[int]) -> None:
         """Take note that a training has shown something new of slices of an image."""
         touched = set(slices)
         for number, one in self.annotations.items():
-            if one.pairing.image.name == image:
+            if one.pairing.image is image:
                 for index in touched:
                     self._written[number, index] += 1
         self._collect()
@@ -213,12 +233,15 @@ class Search(QObject):
         if settled_slice(one.pairing.layer, found.key[1]) is found.settled:
             self._known[found.key] = asked[1]
             (self._empty.discard if found.known else self._empty.add)(found.key)
+            self._teaches[found.key] = found.teaches
+            (self._failed.add if found.foreign else self._failed.discard)(found.key)
             self.found.emit(found)
         self._next()
 
     def _skip(self, key: Key) -> None:
         if self._asked is not None:
             self._known[key] = self._asked[1]
+        self._failed.add(key)
         self._asked = None
         self._next()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,11 +21,14 @@ from napari_noisyseg.plugin.per_session import PerSession
 from napari_noisyseg.plugin.reviewing.again import CleanDice, last_dice
 from napari_noisyseg.plugin.reviewing.steps import (
     Pixels,
+    SettledPixels,
     Step,
     is_quiet,
+    items_of,
     pixels_of_stroke,
     put,
     quiet,
+    read_at,
 )
 from napari_noisyseg.plugin.reviewing.suspect_list import Entry
 from napari_noisyseg.plugin.reviewing.words import gains_text
@@ -58,6 +62,8 @@ class Settling(PerSession):
         Suspects settled, and pixels whose label changed, in this session.
     before
         The Dice before the last training that was begun here, and that training.
+    edited
+        The suspect that is corrected by hand, and its layer; what is painted then settles it.
     """
 
     done = Signal(object)
@@ -68,6 +74,16 @@ class Settling(PerSession):
         self.regions = 0
         self.pixels = 0
         self.before: tuple[CleanDice | None, Job | None] = (None, None)
+        self.edited: tuple[Entry, weakref.ref[Layer]] | None = None
+        self._watched: weakref.WeakSet[Layer] = weakref.WeakSet()
+
+    def watch(self, layers: Iterable[Layer]) -> None:
+        """Hear from now on of all strokes on these layers, and of napari's own undo and redo."""
+        for layer in layers:
+            if layer not in self._watched and hasattr(layer.events, "paint"):
+                self._watched.add(layer)
+                layer.events.paint.connect(self._on_paint)
+                layer.events.set_data.connect(self._on_set_data)
 
     def gains(self, session: Session) -> str:
         """Say what was gained so far; empty where nothing was."""
@@ -87,14 +103,14 @@ class Settling(PerSession):
         UserError
             If the layer cannot hold the label, or cannot be written to.
         """
+        refuse_locked(layer)
         index, suspect = entry.key[1], entry.suspect
         rows, columns = np.nonzero(suspect.mask)
         rows, columns = rows + suspect.box[0], columns + suspect.box[1]
         position = label_position(layer.data.shape, fit, index)[:-2]
         at = (*(np.full(len(rows), int(p)) for p in position), rows, columns)  # type: ignore[arg-type]
         try:
-            before = np.asarray(layer.data[_box(at)])[tuple(a - a.min() for a in at)]
-            before = np.array(before)
+            before = np.array(read_at(layer.data, at))
             after = np.full(len(rows), value, before.dtype)
             token = self._write(layer, index, at, after)
         except _UNWRITABLE as error:
@@ -118,69 +134,85 @@ class Settling(PerSession):
         settled = self._settle(layer, entry, Settled.IGNORED)
         self._record(f"ignore at '{entry.suspect.kind}'", self._step(layer, settled, entry))
 
-    def take_stroke(
-        self, layer: Labels, atoms: Any, entry: Entry | None, fit: Fit, *, first: bool
-    ) -> bool:
-        """Take a stroke of the user's brush into the history; return whether it changed anything.
+    def move(self, before: Layer, now: Layer) -> None:
+        """Let all steps on one layer be steps on another one, which has taken its place."""
+        session = self._session()
+        if session is None:
+            return
+        for change in (*session.history.done, *session.history.undone):
+            if isinstance(change, Step) and change.layer() is before:
+                change.layer = weakref.ref(now)
+                if change.entry is not None:
+                    change.entry.key = (id(now), change.entry.key[1])
 
-        Parameters
-        ----------
-        layer
-            The layer that was painted on.
-        atoms
-            The value of its ``paint`` event.
-        entry
-            The suspect that is edited by hand; what is painted then is settled, and with the first
-            stroke the rest of the region is as well. None: the user paints of their own accord.
-        fit
-            How the layer lies on its image.
-        first
-            Whether it is the first stroke for this suspect.
+    def _on_paint(self, event: Any) -> None:
+        """Take a stroke of the user's brush into the history.
+
+        While a suspect is edited, what is painted on its slice is settled, and with the first
+        stroke there the rest of its region is as well.
         """
-        if is_quiet(layer):
-            return False
-        pixels = pixels_of_stroke(atoms, layer.data.shape)
-        here = painted_slices(layer, atoms)
-        settled: dict[int, tuple[Any, Any]] = {}
-        if entry is not None and here is not None:
-            index = entry.key[1]
-            before = settled_slice(layer, index)
-            after = np.zeros(fit.full, np.uint8) if before is None else before.copy()
-            if first:
-                after[entry.suspect.window][entry.suspect.mask] = Settled.CLEAN
-            position = label_position(layer.data.shape, fit, index)[:-2]
-            same = np.ones(len(pixels), bool)
-            for axis, place in zip(pixels.at[:-2], position, strict=True):
-                same &= axis == place
-            after[pixels.at[-2][same], pixels.at[-1][same]] = Settled.CLEAN
-            settled = {index: (before, after)}
-            write_settled(layer, index, after)
-        elif not len(pixels):
-            return False
-        token = (getattr(layer, "_undo_history", None) or [None])[-1]
-        step = Step(
+        layer = event.source
+        fit = self._fit(layer)
+        if is_quiet(layer) or fit is None:
+            return
+        pixels = pixels_of_stroke(event.value, layer.data.shape)
+        entry = None
+        if self.edited is not None and self.edited[1]() is layer:
+            entry = self.edited[0]
+            here = painted_slices(layer, event.value)
+            if here is None or entry.key[1] not in here:
+                entry = None
+        if entry is None and not len(pixels):
+            return
+        settled, first = None, False
+        if entry is not None:
+            settled, first = self._settle_stroke(layer, entry, fit, pixels)
+        token = (getattr(layer, "_undo_history", None) or [[None]])[-1][0]
+        self._record(f"paint in '{shown(layer.name)}'", Step(
             self._session, weakref.ref(layer), pixels, settled, entry if first else None, token,
             self._told,
-        )  # fmt: skip
-        self._record(f"paint in '{shown(layer.name)}'", step)
-        return True
+        ))  # fmt: skip
 
-    def follow_napari(self, layer: Layer) -> None:
-        """Take note of what napari's own undo and redo have done to a layer."""
+    def _settle_stroke(
+        self, layer: Labels, entry: Entry, fit: Fit, pixels: Pixels
+    ) -> tuple[SettledPixels, bool]:
+        """Settle what was painted; return that, and whether it was the first stroke there."""
+        index = entry.key[1]
+        kept = settled_slice(layer, index)
+        before = np.zeros(fit.full, np.uint8) if kept is None else kept
+        after = before.copy()
+        first = self._is_open(entry)
+        if first:
+            after[entry.suspect.window][entry.suspect.mask] = Settled.CLEAN
+        same = np.ones(len(pixels), bool)
+        position = label_position(layer.data.shape, fit, index)[:-2]
+        for axis, place in zip(pixels.at[:-2], position, strict=True):
+            same &= axis == place
+        after[pixels.at[-2][same], pixels.at[-1][same]] = Settled.CLEAN
+        write_settled(layer, index, after)
+        return SettledPixels.between(index, before, after), first
+
+    def _is_open(self, entry: Entry) -> bool:
         session = self._session()
+        steps = [] if session is None else session.history.done
+        return not any(isinstance(step, Step) and step.entry is entry for step in steps)
+
+    def _on_set_data(self, event: Any) -> None:
+        """Take note of what napari's own undo and redo have done to a layer."""
+        layer, session = event.source, self._session()
         if session is None or is_quiet(layer):
             return
         history = session.history
-        newest, undone = history.newest, history.undone
-        if isinstance(newest, Step) and newest.layer() is layer and newest.is_elsewhere(done=False):
-            newest.token = None
-            history.undo()
-            newest.token = (getattr(layer, "_redo_history", None) or [None])[-1]
-            return
-        if isinstance(undone, Step) and undone.layer() is layer and undone.is_elsewhere(done=True):
-            undone.token = None
-            history.redo()
-            undone.token = (getattr(layer, "_undo_history", None) or [None])[-1]
+        done = [c for c in history.done if isinstance(c, Step) and c.layer() is layer]
+        undone = [c for c in history.undone if isinstance(c, Step) and c.layer() is layer]
+        items = items_of(layer, done=False) if done else set()
+        for change in reversed(done):
+            if change.is_in(items, done=False):
+                history.take_back(change)
+        items = items_of(layer, done=True) if undone else set()
+        for change in reversed(undone):
+            if change.is_in(items, done=True):
+                history.bring_again(change)
 
     def _write(self, layer: Any, index: int, at: tuple[Any, ...], after: NDArray[Any]) -> Any:
         """Write labels on a slice, through napari's history where it can; return its item."""
@@ -195,46 +227,60 @@ class Settling(PerSession):
                 count = len(layer._undo_history) if hasattr(layer, "_undo_history") else 0
                 newest = layer._undo_history[-1] if count else None
                 layer.data_setitem(at, int(after[0]))
-                token = layer._undo_history[-1] if getattr(layer, "_undo_history", None) else None
-                if token is newest:
-                    token = None
+                item = layer._undo_history[-1] if getattr(layer, "_undo_history", None) else None
+                token = None if item is newest or item is None else item[0]
                 layer.refresh()
         session = self._session()
         if session is not None:
             session.annotation_written(layer, [index])
         return token
 
-    def _step(self, layer: Layer, settled: Any, entry: Entry) -> Step:
+    def _step(self, layer: Layer, settled: SettledPixels, entry: Entry) -> Step:
         return Step(self._session, weakref.ref(layer), None, settled, entry, None, self._told)
 
-    def _settle(self, layer: Layer, entry: Entry, status: Settled) -> dict[int, tuple[Any, Any]]:
-        """Settle a suspect's pixels; return the masks before and after."""
+    def _settle(self, layer: Layer, entry: Entry, status: Settled) -> SettledPixels:
+        """Settle a suspect's pixels; return what changed by that."""
         index, suspect = entry.key[1], entry.suspect
-        before = settled_slice(layer, index)
-        after = self._blank(layer) if before is None else before.copy()
+        kept = settled_slice(layer, index)
+        if kept is None:
+            fit = self._fit(layer)
+            assert fit is not None
+            kept = np.zeros(fit.full, np.uint8)
+        after = kept.copy()
         after[suspect.window][suspect.mask] = status
         write_settled(layer, index, after)
-        return {index: (before, after)}
+        return SettledPixels.between(index, kept, after)
 
-    def _blank(self, layer: Layer) -> NDArray[np.uint8]:
+    def _fit(self, layer: Layer) -> Fit | None:
+        """Return how an annotation lies on its image; None if it is none."""
         session = self._session()
         pairings = [] if session is None else session.pairings()
-        fit = next(getattr(p, "full_fit", None) for p in pairings if p.layer is layer)
-        assert fit is not None
-        return np.zeros(fit.full, np.uint8)
+        return next((getattr(p, "full_fit", None) for p in pairings if p.layer is layer), None)
 
     def _record(self, title: str, step: Step) -> None:
         session = self._session()
-        if session is not None:
-            session.history.record(title, step)
-            self._told(step, True)
+        if session is None:
+            return
+        # What was undone cannot be done again after another step, by napari's redo neither.
+        for change in session.history.undone:
+            if isinstance(change, Step) and (
+                redo := getattr(change.layer(), "_redo_history", None)
+            ):
+                redo.clear()
+        session.history.record(title, step)
+        self._told(step, True)
 
     def _told(self, step: Step, is_done: bool) -> None:
         sign = 1 if is_done else -1
         self.pixels += sign * step.changed
         self.regions += sign * (step.entry is not None)
-        (self.done if is_done else self.undone).emit(step.entry)
+        entry = None if step.is_of_another_array else step.entry  # looked for anew there
+        (self.done if is_done else self.undone).emit(entry)
 
 
-def _box(at: tuple[NDArray[np.intp], ...]) -> tuple[slice, ...]:
-    return tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in at)
+def refuse_locked(layer: Labels) -> None:
+    """Raise a `UserError` if a layer's labels cannot be edited."""
+    if not layer.editable:
+        raise UserError(
+            f"'{shown(layer.name)}' cannot be edited: unlock it, or copy it into a new Labels layer"
+        )

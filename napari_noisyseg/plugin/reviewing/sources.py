@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noisyseg.model.configuration import TRUSTING
 from napari_noisyseg.plugin.layers.geometry import slice_count
 from napari_noisyseg.plugin.layers.pairing import Pairing
 from napari_noisyseg.plugin.training.overlay import Overlay
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_noisyseg.plugin.session import Session
-
-TRUSTING = ("trust", "evidence")
-"""Methods whose weights are probabilities that labels are right."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noisyseg.plugin.layers.settled import write_settled
+from napari_noisyseg.files import shown
+from napari_noisyseg.plugin.layers.settled import settled_slice, write_settled
+from napari_noisyseg.plugin.window.notices import show
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -90,9 +92,56 @@ def _atom(atom: Any, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]
     return flat, old, np.full(flat.shape, atom.new_value, old.dtype)
 
 
+@dataclass(frozen=True, eq=False)
+class SettledPixels:
+    """Pixels of a slice whose settling was changed.
+
+    Attributes
+    ----------
+    index
+        Flat index of the slice.
+    shape
+        Shape of its mask of settled pixels.
+    at
+        Row and column of each pixel.
+    before, after
+        Their `napari_noisyseg.annotation.corrections.Settled`.
+    """
+
+    index: int
+    shape: tuple[int, ...]
+    at: tuple[NDArray[np.intp], ...]
+    before: Mask
+    after: Mask
+
+    @classmethod
+    def between(cls, index: int, before: Mask, after: Mask) -> SettledPixels:
+        """Return in what two masks differ."""
+        at = np.nonzero(before != after)
+        return cls(index, before.shape, at, before[at], after[at])
+
+    @property
+    def bytes(self) -> int:
+        """Memory that they take."""
+        return sum(axis.nbytes for axis in self.at) + self.before.nbytes + self.after.nbytes
+
+    def write(self, layer: Layer, *, done: bool) -> None:
+        """Settle the pixels, or take that back; those that were settled anew since stay as they are."""
+        kept = settled_slice(layer, self.index)
+        mask = np.zeros(self.shape, np.uint8) if kept is None else kept.copy()
+        if mask.shape != self.shape:
+            return
+        there, wanted = (self.before, self.after) if done else (self.after, self.before)
+        mask[self.at] = np.where(mask[self.at] == there, wanted, mask[self.at])
+        write_settled(layer, self.index, mask)
+
+
 @dataclass(eq=False)
 class Step:
     """A change of an annotation by the review.
+
+    It can be taken back at any time, also when newer steps were made: what these have changed
+    stays as it is.
 
     Attributes
     ----------
@@ -101,33 +150,48 @@ class Step:
     pixels
         The pixels that changed; None: none.
     settled
-        For each slice the masks of settled pixels before and after.
+        What was settled; None: nothing.
     entry
         The suspect that it settles, if any.
     token
-        The item of napari's history that is the same step.
+        Part of the item of napari's history that is the same step; None without one.
     told
         Called with the step and whether it is done (or undone).
+    data
+        Returns the array that was written to, if it still exists.
     """
 
     session: weakref.ref[Session]
     layer: weakref.ref[Layer]
     pixels: Pixels | None
-    settled: dict[int, tuple[Mask | None, Mask | None]]
+    settled: SettledPixels | None
     entry: Entry | None = None
     token: Any = None
     told: Callable[[Step, bool], object] = field(default=lambda step, done: None)
+    data: Callable[[], Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        layer: Any = self.layer()
+        self.data = lambda: getattr(self.layer(), "data", None)
+        if self.pixels is not None and layer is not None:
+            with suppress(TypeError):  # an array that cannot be held weakly is never another one
+                self.data = weakref.ref(layer.data)
 
     @property
     def bytes(self) -> int:
-        """Memory that it takes: the mask before is the one after another step."""
-        masks = sum(after.nbytes for _, after in self.settled.values() if after is not None)
-        return masks + (0 if self.pixels is None else self.pixels.bytes)
+        """Memory that it takes."""
+        return sum(part.bytes for part in (self.pixels, self.settled) if part is not None)
 
     @property
     def changed(self) -> int:
         """Number of pixels whose label changed."""
         return 0 if self.pixels is None else len(self.pixels)
+
+    @property
+    def is_of_another_array(self) -> bool:
+        """Whether the layer holds another array than that which was written to."""
+        layer: Any = self.layer()
+        return self.pixels is not None and (layer is None or layer.data is not self.data())
 
     def undo(self) -> None:
         """Bring labels and settled pixels back as they were."""
@@ -137,39 +201,67 @@ class Step:
         """Do it again."""
         self._write(done=True)
 
-    def is_elsewhere(self, *, done: bool) -> bool:
-        """Whether napari's own undo (or redo) has left the pixels as if it were done, or not."""
-        layer = self.layer()
-        if layer is None or self.pixels is None or not len(self.pixels) or self.token is None:
+    def is_in(self, items: set[int], *, done: bool) -> bool:
+        """Whether napari's own undo (or redo) has left the pixels as if it were done, or not.
+
+        Parameters
+        ----------
+        items
+            Identities of what is in napari's history of what was undone (or done): see `items_of`.
+        done
+            Whether the pixels are looked for as they are when the step is done.
+        """
+        layer: Any = self.layer()
+        if self.token is None or id(self.token) not in items or self.is_of_another_array:
             return False
-        if _newest(layer, done=not done) is self.token:
+        if self.pixels is None or not len(self.pixels):
             return False
         wanted = self.pixels.after if done else self.pixels.before
-        try:
-            return bool(np.array_equal(np.asarray(layer.data[self.pixels.at]), wanted))
-        except (IndexError, TypeError):
-            return False
+        return bool(np.array_equal(read_at(layer.data, self.pixels.at), wanted))
 
     def _write(self, *, done: bool) -> None:
         layer, session = self.layer(), self.session()
         if layer is None or session is None or layer not in session.layers:
             return
+        replaced = self.is_of_another_array
+        if replaced:
+            what = "it is left out" if done else "only what was settled is taken back"
+            show("info", f"'{shown(layer.name)}' holds other labels since this step: {what}.")
+            if done:
+                return
         with quiet(layer):
-            if self.pixels is not None and len(self.pixels):
+            if self.pixels is not None and self.changed and not replaced:
                 self._write_pixels(layer, self.pixels, done=done)
-                session.annotation_written(layer, list(self.settled) or None)
-            for index, (before, after) in self.settled.items():
-                write_settled(layer, index, after if done else before)
+                slices = None if self.settled is None else [self.settled.index]
+                session.annotation_written(layer, slices)
+            if self.settled is not None:
+                self.settled.write(layer, done=done)
         self.told(self, done)
 
     def _write_pixels(self, layer: Any, pixels: Pixels, *, done: bool) -> None:
-        values = pixels.after if done else pixels.before
-        if self.token is not None and _newest(layer, done=not done) is self.token:
+        history = getattr(layer, "_redo_history" if done else "_undo_history", None)
+        if self.token is not None and history and any(part is self.token for part in history[-1]):
             # napari takes it back or does it again itself, so that its history stays in step.
             (layer.redo if done else layer.undo)()
-            self.token = _newest(layer, done=done)
-        put(layer, pixels.at, values)
+        there, wanted = (pixels.before, pixels.after) if done else (pixels.after, pixels.before)
+        same = read_at(layer.data, pixels.at) == there  # what was painted over since stays
+        if same.any():
+            put(layer, tuple(axis[same] for axis in pixels.at), wanted[same])
         layer.refresh()
+
+
+def items_of(layer: Any, *, done: bool) -> set[int]:
+    """Return the identities of all parts of napari's history of what was done, or undone."""
+    items = getattr(layer, "_undo_history" if done else "_redo_history", None) or ()
+    return {id(part) for item in items for part in item}
+
+
+def read_at(data: Any, at: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
+    """Return single pixels of an array of any kind; other kinds than numpy give a box only."""
+    if isinstance(data, np.ndarray):
+        return np.asarray(data[at])
+    box, inside = _box(at)
+    return np.asarray(np.asarray(data[box])[inside])
 
 
 def put(layer: Any, at: tuple[NDArray[np.intp], ...], values: NDArray[Any]) -> None:
@@ -177,18 +269,19 @@ def put(layer: Any, at: tuple[NDArray[np.intp], ...], values: NDArray[Any]) -> N
     if isinstance(layer.data, np.ndarray):
         layer.data[at] = values
         return
-    # Other arrays take a box only.
-    lows = [int(axis.min()) for axis in at]
-    box = tuple(slice(low, int(axis.max()) + 1) for low, axis in zip(lows, at, strict=True))
+    box, inside = _box(at)
     part = np.array(layer.data[box])
-    part[tuple(axis - low for low, axis in zip(lows, at, strict=True))] = values
+    part[inside] = values
     layer.data[box] = part
 
 
-def _newest(layer: Any, *, done: bool) -> Any:
-    """Return the newest item of napari's history of what was done, or undone; None without."""
-    items = getattr(layer, "_undo_history" if done else "_redo_history", None)
-    return items[-1] if items else None
+def _box(
+    at: tuple[NDArray[np.intp], ...],
+) -> tuple[tuple[slice, ...], tuple[NDArray[np.intp], ...]]:
+    """Return the box around pixels, and where they lie in it."""
+    lows = [int(axis.min()) for axis in at]
+    box = tuple(slice(low, int(axis.max()) + 1) for low, axis in zip(lows, at, strict=True))
+    return box, tuple(axis - low for low, axis in zip(lows, at, strict=True))
 
 
 _quiet: weakref.WeakSet[Any] = weakref.WeakSet()

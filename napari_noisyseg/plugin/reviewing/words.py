@@ -88,12 +88,20 @@ def next_thing(
         return NextThing(f"Looking for suspects: {total - search.left} of {total} slices.")
     if places:
         more = f" Still looking at {search.left} slices." if search.left > 3 else ""
+        if search.failed:
+            more += f" {counted(search.failed, 'slice')} could not be looked at whole."
         order = ", the most rewarding first" if places > 1 else ""
         fewer = f" {listed} of them are listed." if listed < places else ""
         return NextThing(f"{_places(places)} worth a look{order}.{fewer}{more}")
     if search.empty:
         number = counted(search.empty, "slice")
         return NextThing(f"{number} were not predicted yet: predict them to find more.", "predict")
+    if search.failed:
+        number = counted(search.failed, "slice")
+        return NextThing(
+            f"{number} could not be looked at, or hold labels that the model does not know: see that "
+            f"the annotation's labels are those of the model."
+        )
     if settled:
         return NextThing("All places are settled: train again on what you corrected.", "again")
     return NextThing("Nothing is doubted: the model agrees with the noisy annotations.")

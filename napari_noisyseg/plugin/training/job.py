@@ -19,9 +19,6 @@ from napari_noisyseg.plugin.training.curves import Curves, EpochPoint, LossPoint
 from napari_noisyseg.plugin.training.training_worker import Ended, Order, Said, work
 from napari_noisyseg.plugin.window.notices import show
 
-CLOSING_SECONDS = 5.0
-"""How long a closing window waits for a training to save what it has learned."""
-
 
 class JobState(StrEnum):
     """What a job is doing."""
@@ -189,11 +186,6 @@ class Job(Threaded):
         super().stop()
         if self.is_running:
             self._set_state(JobState.STOPPING)
-
-    def close(self, timeout: float = CLOSING_SECONDS) -> bool:
-        """Stop and wait, for the end of a session; return whether the thread has ended."""
-        self.stop()
-        return self.join(timeout)
 
     def _read(self, mail: Mail) -> None:
         curves = False

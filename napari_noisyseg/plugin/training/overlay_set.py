@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_IMAGES = 20
 """Image layers that get overlays: napari takes a tenth of a second for each layer."""
-MOST_CLASSES = 16
+MOST_CLASS_LAYERS = 16
 """Classes that get a probability layer of their own."""
 
 # Kind, names of image and annotation when the training began, class.
@@ -75,7 +75,7 @@ class OverlaySet:
     def allocate(self) -> None:
         """Make room for the maps; takes a while, so do it in the training's thread."""
         for overlay in self.overlays:
-            if overlay.kind != "prediction":
+            if overlay.kind != "prediction" or not self._are_derived:
                 overlay.allocate()
 
     def in_view(self, point: tuple[float, ...]) -> dict[str, int]:
@@ -103,8 +103,12 @@ class OverlaySet:
             if overlay is not None and position < values.shape[1]:
                 yield overlay, values[:, position]
         overlay = self._overlays.get(("prediction", image, "", None))
-        if overlay is not None and predict:
+        if overlay is not None and (predict or not self._are_derived):
             yield overlay, self._predicted(values)
+
+    def image_of(self, name: str) -> Image | None:
+        """Return the layer of an image by the name that it had when the training began."""
+        return self._places[name].image_layer() if name in self._places else None
 
     def maps_of(self, image: Image, annotation: Layer) -> tuple[list[Overlay], list[Overlay]]:
         """Return the weights of an annotation, and its image's probabilities in order of classes."""
@@ -113,6 +117,8 @@ class OverlaySet:
 
     def predictions(self) -> Iterator[None]:
         """Derive the predictions from the probabilities that are there, a slice at a time."""
+        if not self._are_derived:
+            return
         for (kind, image, _, _), overlay in list(self._overlays.items()):
             found = [
                 self._overlays.get(("probability", image, "", value))
@@ -161,9 +167,14 @@ class OverlaySet:
         overlay.is_background = class_value is not None and class_value == self.classes[0]
         self._overlays[key] = overlay
 
+    @property
+    def _are_derived(self) -> bool:
+        """Whether predictions follow from the layers of probabilities; else they are always kept."""
+        return len(self.classes) <= MOST_CLASS_LAYERS
+
     def _shown_classes(self) -> Sequence[int | None]:
         """Return the classes that have a probability of their own: none where there are two."""
-        return self.classes[:MOST_CLASSES] if len(self.classes) > 2 else (None,)
+        return self.classes[:MOST_CLASS_LAYERS] if len(self.classes) > 2 else (None,)
 
     def _predicted(self, chances: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Return the likeliest class (pages, height, width) of probabilities; 0 where unknown."""

@@ -149,6 +149,10 @@ class Overlays(PerSession):
         if not self._timer.isActive():
             self._drawn()
 
+    def image_of(self, name: str) -> Image | None:
+        """Return the layer of an image by the name that it had when the training began."""
+        return self._set.image_of(name)
+
     def maps_of(self, image: Image, annotation: Layer) -> tuple[list[Overlay], list[Overlay]]:
         """Return the weights of an annotation and its image's probabilities, shown or not."""
         return self._set.maps_of(image, annotation)

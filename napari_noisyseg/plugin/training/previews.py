@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noisyseg.annotation.corrections import Settled
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.plugin.background.control import Watch
 
@@ -200,6 +201,8 @@ class Previewer:
                     weights = np.array(live.maps.read(index), np.float32)
                     if self._ignore_value is not None and example.read_label is not None:
                         weights[example.read_label() == self._ignore_value] = np.nan
+                    if example.read_settled is not None:
+                        weights[example.read_settled() == Settled.IGNORED] = np.nan
                     yield Preview(PreviewKey("weights", where[0], annotation, where[1]), weights)
         if live.model is not None:
             chances = live.model.probabilities(picture.example.read_image())

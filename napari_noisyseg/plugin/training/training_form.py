@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -22,6 +19,7 @@ from superqt import QElidingLabel
 from napari_noisyseg.plugin.training.loss_plot import LossPlot
 from napari_noisyseg.plugin.training.settings_form import SettingsForm
 from napari_noisyseg.plugin.window.column_scroll import ColumnScroll
+from napari_noisyseg.plugin.window.paragraph import Paragraph
 
 VIEWS = {"doubt": "doubt and outline", "map": "maps from 0 to 1"}
 """Words for the ways to colour the overlays."""
@@ -58,12 +56,12 @@ class TrainingForm(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.headline = text_label("Next step")
+        self.headline = Paragraph("Next step")
         font = self.headline.font()
         font.setBold(True)
         self.headline.setFont(font)
-        self.detail = text_label("What is trained on")
-        self.changed_note = text_label("Annotations changed since the run")
+        self.detail = Paragraph("What is trained on")
+        self.changed_note = Paragraph("Annotations changed since the run")
         self.settings = SettingsForm()
         self.start = _button("Start", "Train on the marked annotations, in the background")
         self.pause = _button(
@@ -85,7 +83,7 @@ class TrainingForm(QWidget):
         self.bar.setTextVisible(True)
         self.bar.setMinimumHeight(22)
         self.plot = LossPlot()
-        self.figures = text_label("Newest figures of the training")
+        self.figures = Paragraph("Newest figures of the training")
         self.shown = {
             "weights": _check(
                 "weights", "Show how far each pixel of the noisy annotations is believed"
@@ -101,7 +99,7 @@ class TrainingForm(QWidget):
             "<qt>doubt and outline: what is believed is transparent, what is doubted orange, and a "
             "blue line runs where the probability crosses 0.5. maps: plain colours from 0 to 1.</qt>"
         )
-        self.legend = text_label("Meaning of the colours")
+        self.legend = Paragraph("Meaning of the colours")
         self.runs = QElidingLabel()
         self.runs.setTextFormat(Qt.TextFormat.PlainText)
         self.runs.setElideMode(Qt.TextElideMode.ElideMiddle)
@@ -144,30 +142,6 @@ class TrainingForm(QWidget):
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
         outside.addWidget(ColumnScroll(inside))
-
-
-class Sentence(QLabel):
-    """A label of several lines; words that are too long for one may be broken."""
-
-    def setText(self, text: str | None) -> None:
-        """Show a sentence."""
-        # Zero-width spaces, at which Qt breaks lines.
-        super().setText(re.sub(r"(\S{24})(?=\S)", "\\1\u200b", text or ""))
-
-    def text(self) -> str:
-        """Return the sentence."""
-        return super().text().replace("\u200b", "")
-
-
-def text_label(name: str) -> QLabel:
-    """Make a label of several lines, in which layer names are plain text."""
-    label = Sentence()
-    label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setWordWrap(True)
-    label.setAccessibleName(name)
-    label.setMinimumWidth(50)
-    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
-    return label
 
 
 def _button(title: str, tip: str) -> QPushButton:

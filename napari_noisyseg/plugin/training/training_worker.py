@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import os
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.errors import UserError
+from napari_noisyseg.files import open_regular
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.effort import teachers_share
 from napari_noisyseg.plugin.background.control import LONGEST_WAY, Control, Watch
@@ -31,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 PREVIEW_SHARE = 0.15
 """Share of the time that previews may take."""
+LARGEST_LOG = 64 << 20
+"""Bytes of a run's log that are read to plot it."""
 
 
 @dataclass
@@ -280,10 +284,13 @@ class _Worker:
     def _tell_earlier(self) -> None:
         """Tell what a resumed run has learned before, as its log says."""
         try:
-            text = (self.order.out / "log.csv").read_text("utf-8")
-            for point in points_of_log(text):
+            with open_regular(self.order.out / "log.csv") as file:
+                content = file.read(LARGEST_LOG + 1)
+            if len(content) > LARGEST_LOG:
+                raise ValueError("the log is too large")
+            for point in points_of_log(content.decode()):
                 self.mailbox.add(point)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, csv.Error):
             logger.warning("the plot begins anew: the log cannot be read", exc_info=True)
 
     def _tell_losses(self, step: int | None = None) -> None:

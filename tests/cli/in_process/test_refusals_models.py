@@ -261,7 +261,7 @@ def test_a_checkpoint_and_a_model_that_were_exchanged(lab: Any, grey: Any) -> No
 
 
 def test_a_checkpoint_of_another_network(lab: Any, grey: Any) -> None:
-    lab.data("data", test=1)
+    lab.data("data", test=2)
     lab.train("data", "--network", "segresnet", "--method", "joint", out="other")
     other = lab.path / "other"
     try_both(lab, grey, lambda path: shutil.copy(other / path.name, path), "config.toml")

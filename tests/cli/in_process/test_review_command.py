@@ -14,6 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.images import read_mask
 from napari_noisyseg.cli.main import main
 
@@ -157,6 +158,27 @@ def test_settled_pixels_are_left_alone_and_written_along(home: Path):
     quality = {row["image"]: row for row in table(home / "out" / "images.csv")}
     assert float(quality["i0"]["settled"]) == 1
     assert float(quality["i0"]["expected_dice"]) > 0.99
+
+
+def test_what_is_settled_is_found_again_beside_the_corrected_masks_of_ome_tiffs(home: Path):
+    data = home / "data"
+    for number in range(6):
+        for part in ("img", "gt"):
+            path = data / f"noisy_{part}" / f"i{number}.png"
+            tifffile.imwrite(path.with_suffix(".ome.tif"), np.asarray(Image.open(path)))
+            path.unlink()
+    settled = np.zeros((40, 40), np.uint8)
+    settled[:20] = 1
+    save(data / "noisy_settled" / "i0.png", settled)
+    assert review(home, "--apply", "above=0.2") == 0
+    places = {name: home / "out" / name for name in ("noisy_gt", "noisy_settled")}
+    corrected = open_folders(DataFolders(folder=data, **places))
+    (example,) = [one for one in corrected if one.read_settled is not None]
+    assert example.name == "i0"
+    assert np.array_equal(example.read_settled()[0], settled)
+    flags = [f for name, path in places.items() for f in (f"--{name.replace('_', '-')}", str(path))]
+    again = ["train", str(data), "--out", str(home / "again"), *flags, *FLAGS, "--epochs", "1"]
+    assert main([*again, "--quiet"]) == 0
 
 
 def test_masks_of_zeros_and_ones_and_empty_ones_keep_their_values(home: Path):
