@@ -21,6 +21,7 @@ from napari_noisyseg.annotation.classes import (
     present_values,
 )
 from napari_noisyseg.annotation.corrections import split_settled
+from napari_noisyseg.annotation.digests import labels_digest, picture_digest
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import StoppedError, UserError
@@ -235,16 +236,11 @@ def _check_channels(
 
 
 def _facts(image: Pixels, labels: Labels | None, ignore_value: int | None) -> Facts:
-    pixels = np.ascontiguousarray(image)
-    digest = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=16)
-    digest.update(pixels.data)
-    wide = pixels.astype(np.float64)
+    wide = np.ascontiguousarray(image).astype(np.float64)
     return Facts(
         shape=(image.shape[0], image.shape[2], image.shape[3]),
-        picture=digest.hexdigest(),
-        labels=""
-        if labels is None
-        else hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest(),
+        picture=picture_digest(image),
+        labels="" if labels is None else labels_digest(labels),
         whole=labels is not None
         and not (ignore_value is not None and (labels == ignore_value).any())
         and not (labels == NOT_ANNOTATED).any(),

@@ -12,7 +12,11 @@ from PIL import Image
 
 
 def tiff_bytes(
-    array: NDArray[Any], *, axes: str | None = None, compression: str | None = "zlib"
+    array: NDArray[Any],
+    *,
+    axes: str | None = None,
+    compression: str | None = "zlib",
+    description: str = "",
 ) -> bytes:
     """Encode an array as a TIFF file.
 
@@ -24,6 +28,8 @@ def tiff_bytes(
         The axes' letters, such as ``"CYX"`` (channels) or ``"ZYX"`` (slices), noted in the file.
     compression
         ``"zlib"`` (lossless) or None.
+    description
+        A remark that the file carries, ASCII; none with `axes`, which are noted there.
 
     Returns
     -------
@@ -44,7 +50,8 @@ def tiff_bytes(
         photometric="minisblack",
         compression=compression,
         software=False,
-        metadata={"axes": axes} if axes else {},
+        metadata={"axes": axes} if axes else None if description else {},
+        description=description or None,
     )
     return buffer.getvalue()
 

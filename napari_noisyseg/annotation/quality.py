@@ -6,9 +6,9 @@ pixel's class probability is known. For class c, mask M and probability q,
     Dice_c = 2 sum_{k in M} q_kc / (|M| + sum_k q_kc),
 
 the ratio of the expectations (Dice is a ratio; its own expectation has no closed form, and the
-difference vanishes with the number of pixels). A mask without the class is right if there is no object of
-it: the chance of that is taken from its likeliest pixels, not from the sum over a large background, where
-any network leaves a little everywhere.
+difference vanishes with the number of pixels). A mask without the class is right if there is no object
+of it: the chance of that is taken from its likeliest pixels, not from the sum over a large background,
+where any network leaves a little everywhere.
 """
 
 from __future__ import annotations

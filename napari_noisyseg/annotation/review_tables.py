@@ -18,6 +18,7 @@ IMAGES_HEADER = (
     "image", "annotator", "expected_dice", "suspects", "settled", "certainty", "teaches",
     "annotate_next",
 )  # fmt: skip
+SLICES_HEADER = ("image", "annotator", "slice", "expected_dice", "settled", "certainty", "teaches")
 ANNOTATORS_HEADER = ("annotator", "images", "expected_dice", "worst")
 CHANGES_HEADER = (
     "file", "image", "annotator", "slice", "kind", "given", "proposed", "top", "left", "bottom",
@@ -77,6 +78,14 @@ def image_rows(
         )
         for q in worst_first
     ]  # fmt: skip
+
+
+def slice_rows(pages: Sequence[Quality]) -> list[Row]:
+    """Return a row of `SLICES_HEADER` for each slice of a stack, in their order."""
+    return [
+        (q.name, q.annotator, page, q.expected_dice, q.settled, q.certainty, q.teaches)
+        for page, q in enumerate(pages)
+    ]
 
 
 def annotator_rows(annotators: Sequence[AnnotatorQuality]) -> list[Row]:

@@ -22,9 +22,10 @@ and the model contradict them, those that are worth settling first in front."""
 
 EPILOG = """\
 DIR holds suspects.csv (a row per region), images.csv (the quality of every annotation, worst first, and
-which image to annotate next), annotators.csv where there are several, and report.html (a page with
-pictures that opens anywhere). With --apply also noisy_gt/ (all noisy masks, with the proposals accepted
-that are credible enough) and changes.csv (every change). The originals are never touched."""
+which image to annotate next), slices.csv where there are stacks, annotators.csv where there are several,
+and report.html (a page with pictures that opens anywhere). With --apply also noisy_gt/ (all noisy masks,
+with the proposals accepted that are credible enough) and changes.csv (every change). The originals are
+never touched."""
 
 FOLDERS = ("noisy_img", "noisy_gt", "noisy_settled")
 MOST_PICTURES = 1000
@@ -160,7 +161,14 @@ def _tell(
     console.say(
         f"{count} annotation{'s' * (count != 1)}, expected Dice {outcome.expected_dice:.3f} on average"
     )
-    if outcome.untrusted == count:
+    if outcome.changed:
+        number = len(outcome.changed)
+        console.warn(
+            f"{number} image{'s' * (number != 1)} or their masks (such as {outcome.changed[0]}) changed "
+            f"since the training, so the model alone judges there: train again, or give by --data what "
+            f"was trained on"
+        )
+    elif outcome.untrusted == count:
         console.say("no trust was learned: the model alone judges the annotations")
     elif outcome.untrusted:
         console.say(f"no trust was learned for {outcome.untrusted}: the model alone judges these")

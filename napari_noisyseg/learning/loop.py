@@ -329,7 +329,9 @@ class Loop:
             for index, (name, annotator) in enumerate(self.maps.names):
                 yield MapWritten(index, len(self.maps.names))
                 maps = self.maps.read(index)
-                self.folder.write_weights(name, annotator, maps[0] if len(maps) == 1 else maps)
+                self.folder.write_weights(
+                    name, annotator, maps[0] if len(maps) == 1 else maps, self.maps.made_for(index)
+                )
             self.folder.write_metrics(metrics)
         yield Finished(model, metrics, self.maps, self.folder.path if self.folder else None)
 

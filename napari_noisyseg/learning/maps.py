@@ -39,6 +39,11 @@ class ImageMaps:
         """Name and annotator of every noisy example."""
         return tuple((example.name, example.annotator) for example, _ in self._items)
 
+    def made_for(self, index: int) -> tuple[str, str]:
+        """Digests of the picture and of the annotation of one example."""
+        facts = self._frames.dataset.facts[self._items[index][0]]
+        return facts.picture, facts.labels
+
     def read(self, index: int) -> NDArray[np.float32]:
         """Map of one example, (pages, height, width), float32, 0 to 1; 0 where not annotated."""
         example, positions = self._items[index]

@@ -24,12 +24,14 @@ from napari_noisyseg.annotation.review_tables import (
     ANNOTATORS_HEADER,
     CHANGES_HEADER,
     IMAGES_HEADER,
+    SLICES_HEADER,
     SUSPECTS_HEADER,
     Row,
     annotator_rows,
     change_row,
     image_rows,
     ranked_rows,
+    slice_rows,
     suspect_row,
 )
 from napari_noisyseg.annotation.suspects import Suspect
@@ -78,6 +80,8 @@ class ReviewOutcome:
         The images whose clean masks should teach most.
     untrusted
         Annotations for which no trust was learned, so that the model alone judged them.
+    changed
+        Images that are others than those trained on, or have other labels; they are untrusted, too.
     applied, changed_masks, changed_pixels
         Proposals accepted by themselves, and what that changed.
     """
@@ -87,6 +91,7 @@ class ReviewOutcome:
     annotators: tuple[AnnotatorQuality, ...]
     annotate_next: tuple[str, ...]
     untrusted: int
+    changed: tuple[str, ...] = ()
     applied: int = 0
     changed_masks: int = 0
     changed_pixels: int = 0
@@ -107,7 +112,8 @@ def review_run(
 ) -> Generator[tuple[int, int], None, ReviewOutcome]:
     """Review a run's noisy annotations into a folder that appears whole or not at all.
 
-    ``suspects.csv``, ``images.csv``, ``report.html``, ``annotators.csv`` where there are several, and
+    ``suspects.csv``, ``images.csv``, ``report.html``, ``slices.csv`` where there are stacks,
+    ``annotators.csv`` where there are several, and
     with `ReviewWishes.apply_above` also ``noisy_gt/``, ``noisy_settled/`` where anything is settled,
     and ``changes.csv``. Memory holds one image at a time, and the pictures of the page.
 
@@ -143,15 +149,19 @@ def review_run(
         rows: list[Row] = []
         changes: list[Row] = []
         qualities: list[Quality] = []
+        slices: list[Row] = []
         counts: Counter[tuple[str, str]] = Counter()
         untrusted = 0
+        changed: list[str] = []
         for done, example in enumerate(run.examples):
             yield done, len(run.examples)
             image = run.read(example)
             review = image.review(spacing=wishes.spacing, unit=wishes.unit)
             qualities.append(review.quality)
+            slices += slice_rows(review.pages) if len(review.pages) > 1 else []
             counts[example.name, example.annotator] += len(review.suspects)
             untrusted += image.trust is None
+            changed += [example.title] if image.changed else []
             rows += [suspect_row(suspect, values) for suspect in review.suspects]
             gallery.add(image, review.suspects)
             if corrected is not None:
@@ -163,11 +173,15 @@ def review_run(
             tuple(by_annotator(qualities)),
             tuple(propose_next(qualities, NEXT)),
             untrusted,
+            tuple(changed),
             len(changes),
             len({change[0] for change in changes}),
             sum(int(str(change[-2])) for change in changes),
         )
         _write_tables(home, outcome, rows, counts)
+        if slices:
+            slices.sort(key=lambda row: float(str(row[3])))
+            write_file(home / "slices.csv", csv_text(SLICES_HEADER, slices))
         if corrected is not None:
             write_file(home / "changes.csv", csv_text(CHANGES_HEADER, changes))
         summary = ReviewSummary(

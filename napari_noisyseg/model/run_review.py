@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.classes import Classes
+from napari_noisyseg.annotation.digests import labels_digest, picture_digest
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.images import read_image, read_raster
@@ -46,6 +47,9 @@ class ReviewedImage:
         (pages, 1 or classes, height, width) float32, 0 to 1.
     settled
         (pages, height, width) uint8, what a person has settled; None where nothing.
+    changed
+        Whether picture or labels are others than those that were trained on: the run's trust is not
+        of these, so that the model alone judges them.
     """
 
     example: Example
@@ -55,6 +59,7 @@ class ReviewedImage:
     trust: NDArray[np.float32] | None
     chances: NDArray[np.float32]
     settled: NDArray[np.uint8] | None
+    changed: bool = False
 
     def review(self, *, spacing: Sequence[float] = (1.0, 1.0), unit: str = "px") -> ImageReview:
         """Find the suspects; the parameters are those of `review_image`."""
@@ -127,15 +132,26 @@ class RunReview:
                 f"'{shown(example.origin)}' has {pixels.shape[1]} channel(s) but the model was trained "
                 f"on {channels}: give the data that the run was trained on"
             )
+        trust = self._trust(example, labels.shape)
+        changed = trust is not None and self._has_changed(example, pixels, labels)
         return ReviewedImage(
             example,
             pixels,
             labels,
             indices,
-            self._trust(example, labels.shape),
+            None if changed else trust,
             finite(self.model.probabilities(pixels), example.origin),
             example.read_settled() if example.read_settled is not None else None,
+            changed,
         )
+
+    def _has_changed(self, example: Example, pixels: Pixels, labels: Labels) -> bool:
+        picture, annotation = self.folder.read_made_for(example.name, example.annotator)
+        if picture and picture != picture_digest(pixels):
+            return True
+        # What was ignored in a review is not annotated in training: the labels are others then.
+        compared = annotation and example.read_settled is None
+        return bool(compared and annotation != labels_digest(labels))
 
     def _trust(self, example: Example, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
         if not self.has_trust(example):

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import tifffile
 from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.encoding import tiff_bytes
@@ -31,6 +32,8 @@ from napari_noisyseg.model.checkpoints import read_checkpoint, save_checkpoint
 from napari_noisyseg.model.environment import describe_environment
 from napari_noisyseg.model.locks import CLAIM_NAME, HOLDER_NAME, LOCK_NAME, LockInfo, run_lock
 from napari_noisyseg.model.output_folders import PROBE_NAME, cannot, make_folder
+
+_MADE_FOR = "trust-of"  # begins the remark in a weight map that says what it is of
 
 
 class RunFolder:
@@ -245,7 +248,9 @@ class RunFolder:
         folds_case = self.config_path.with_name("CONFIG.TOML").exists()
         return unicodedata.normalize("NFC", text).casefold() if folds_case else text
 
-    def write_weights(self, name: str, annotator: str, array: NDArray[Any]) -> None:
+    def write_weights(
+        self, name: str, annotator: str, array: NDArray[Any], made_for: tuple[str, str] = ("", "")
+    ) -> None:
         """Write an image's weight map.
 
         Parameters
@@ -254,6 +259,8 @@ class RunFolder:
             The image, and who annotated it (or an empty text).
         array
             The map, (height, width) or (pages, height, width), float32, 0 to 1.
+        made_for
+            Digests of the picture and of the annotation that it is of; see `read_made_for`.
 
         Raises
         ------
@@ -269,7 +276,22 @@ class RunFolder:
                     raise StorageError(f"{shown(folder)} leads out of the run; remove that link.")
         except OSError as error:
             raise StorageError(cannot("written", path.parent, error)) from error
-        write_file(path, tiff_bytes(array))
+        text = " ".join((_MADE_FOR, *made_for)) if all(made_for) else ""
+        write_file(path, tiff_bytes(array, description=text))
+
+    def read_made_for(self, name: str, annotator: str) -> tuple[str, str]:
+        """Return the digests that came with an image's weight map; empty texts where none did.
+
+        See `napari_noisyseg.annotation.digests`; maps of older versions have none.
+        """
+        with (
+            suppress(OSError, ValueError, tifffile.TiffFileError),
+            tifffile.TiffFile(self.weights_path(name, annotator)) as file,
+        ):
+            words = str(file.pages.first.description).split()
+            if len(words) == 3 and words[0] == _MADE_FOR:
+                return words[1], words[2]
+        return "", ""
 
 
 def newest_run(folder: Path) -> Path:

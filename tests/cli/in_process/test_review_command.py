@@ -247,6 +247,12 @@ def test_stacks_are_reviewed_slice_by_slice_and_stay_stacks(home: Path):
     assert rows[0]["unit"] == "mm^2"
     assert all(row["trust"] == "" for row in rows)
     assert read_mask(home / "out" / "noisy_gt" / "stack.tif").shape == (3, 40, 40)
+    slices = table(home / "out" / "slices.csv")
+    assert {row["slice"] for row in slices} == {"0", "1", "2"}
+    dice = [float(row["expected_dice"]) for row in slices]
+    assert dice == sorted(dice)
+    (whole,) = table(home / "out" / "images.csv")
+    assert dice[0] < float(whole["expected_dice"]) < dice[-1]
 
 
 def test_json_tells_the_same(home: Path, capsys: pytest.CaptureFixture[str]):
@@ -340,3 +346,36 @@ def test_what_was_settled_is_trained_on_as_clean_pixels(
     assert main(["review", str(home / "second"), "--out", str(home / "out")]) == 0
     rows = [row for row in table(home / "out" / "suspects.csv") if row["image"] in ("i0", "i1")]
     assert all(int(row["left"]) >= 20 for row in rows)
+
+
+@pytest.mark.parametrize("what", ["img", "gt"])
+def test_trust_is_not_held_against_data_that_have_changed(
+    home: Path, capsys: pytest.CaptureFixture[str], what: str
+):
+    assert review(home) == 0
+    assert "warning" not in capsys.readouterr().err
+    before = {row["image"]: row for row in table(home / "out" / "images.csv")}
+    changed = home / "data" / f"noisy_{what}" / "i2.png"
+    pixels = np.asarray(Image.open(changed))
+    Image.fromarray(pixels[:, ::-1].copy()).save(changed)
+    assert review(home, out="again") == 0
+    said = capsys.readouterr()
+    assert "warning: 1 image or their masks" in said.err
+    assert "i2" in said.err
+    trusts = {row["image"]: row["trust"] for row in table(home / "again" / "suspects.csv")}
+    assert trusts["i2"] == ""
+    assert all(trust for name, trust in trusts.items() if name != "i2")
+    after = {row["image"]: row for row in table(home / "again" / "images.csv")}
+    others = [name for name in before if name != "i2"]
+    assert all(before[n]["expected_dice"] == after[n]["expected_dice"] for n in others)
+
+
+def test_maps_that_do_not_say_what_they_are_of_are_taken_as_they_are(
+    home: Path, capsys: pytest.CaptureFixture[str]
+):
+    for path in (home / "run" / "weights").glob("*.tif"):
+        tifffile.imwrite(path, tifffile.imread(path))  # as older versions wrote them
+    changed = home / "data" / "noisy_gt" / "i2.png"
+    Image.fromarray(np.asarray(Image.open(changed))[:, ::-1].copy()).save(changed)
+    assert review(home) == 0
+    assert "warning" not in capsys.readouterr().err
