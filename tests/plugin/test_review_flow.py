@@ -267,3 +267,18 @@ def test_outlines_go_with_their_image_and_another_one_can_be_opened(
     assert not len(viewer.layers)
     add_reviewed(viewer)
     found(dock, qtbot)
+
+
+def test_axes_in_another_order_show_the_same_region(dock, viewer, layer, qtbot):
+    entry = found(dock, qtbot)[Kind.TOO_LARGE]
+    rows, columns = (np.mean(entry.suspect.box[i::2]) - 0.5 for i in (0, 1))
+    viewer.dims.order = (0, 2, 1)
+    click(dock, qtbot, entry)
+    assert np.allclose(viewer.scene.camera.center[-2:], (columns, rows))
+    viewer.dims.order = (1, 0, 2)  # a cut across the slices
+    press(viewer, qtbot, Qt.Key.Key_A)
+    assert np.array_equal(layer.data, crowd())
+    assert viewer.dims.order == (0, 1, 2)
+    assert np.allclose(viewer.scene.camera.center[-2:], (rows, columns))
+    press(viewer, qtbot, Qt.Key.Key_A)
+    assert not np.array_equal(layer.data, crowd())

@@ -21,7 +21,7 @@ from napari_noisyseg.plugin.reviewing.outline_layers import OutlineLayers
 from napari_noisyseg.plugin.reviewing.search import Annotation, Search
 from napari_noisyseg.plugin.reviewing.settling import Settling
 from napari_noisyseg.plugin.reviewing.suspect_list import Entry, Filter, SuspectList
-from napari_noisyseg.plugin.reviewing.view import show_region, wide_window
+from napari_noisyseg.plugin.reviewing.view import show_region, shows_planes, wide_window
 from napari_noisyseg.plugin.window.notices import Told, show
 
 if TYPE_CHECKING:
@@ -251,8 +251,9 @@ class Reviewer:
         if entry not in self.suspects.entries:
             return None
         pairing = self.search.annotations[entry.key[0]].pairing
-        point = self.session.viewer.dims.point
-        if shown_index(point, pairing.image, pairing.full_fit) != entry.key[1]:
+        viewer = self.session.viewer
+        shown = shown_index(viewer.dims.point, pairing.image, pairing.full_fit)
+        if shown != entry.key[1] or not shows_planes(viewer):
             self.choose(entry)
             return None
         return entry

@@ -35,6 +35,8 @@ def show_region(viewer: Viewer, image: Image, fit: Fit, index: int, box: Box) ->
     box
         Top, left, bottom, right in pixels; bottom and right are just outside.
     """
+    if not shows_planes(viewer):
+        viewer.dims.order = tuple(range(viewer.dims.ndim))
     viewer.dims.point = point_of(index, viewer.dims.point, image, fit)
     if viewer.dims.ndisplay != 2:
         return
@@ -46,9 +48,17 @@ def show_region(viewer: Viewer, image: Image, fit: Fit, index: int, box: Box) ->
     whole = wanted >= last - first
     size = np.where(whole, last - first, wanted)
     middle = np.where(whole, first + last, low + high) / 2
+    if viewer.dims.order[-1] < viewer.dims.order[-2]:  # transposed: columns run down the canvas
+        size, middle = size[::-1], middle[::-1]
     camera = _camera(viewer)
     camera.center = (0.0, *middle)
     camera.zoom = float(np.min(np.asarray(canvas_size(viewer), float) / size))
+
+
+def shows_planes(viewer: Viewer) -> bool:
+    """Whether the last two axes are those on the canvas, and not a cut across the slices."""
+    dims = viewer.dims
+    return dims.ndisplay != 2 or set(dims.order[-2:]) == {dims.ndim - 2, dims.ndim - 1}
 
 
 def canvas_size(viewer: Viewer) -> tuple[int, int]:
