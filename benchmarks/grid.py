@@ -1,7 +1,7 @@
 """The full comparison: what the folders of several `compare` commands say together, in one picture.
 
     python benchmarks/grid.py --commands                        # what to run first
-    python benchmarks/grid.py --out docs/images/comparison.png figures/*/
+    python benchmarks/grid.py --out docs/images/comparison.png figures/* --others others/*
 
 Prints a table of every cell (data and noise), and how far each goal of the default is reached.
 """
@@ -29,6 +29,8 @@ NOISES = " ".join(
 )  # fmt: skip
 SHARED = "--epochs 10 --set shortest_epoch=30 --set sampling=resize"
 ALTERNATIVES = ("clean", "joint", "finetune", "meanteacher")
+OTHERS = ("plain", "gce", "tloss", "evidence", "paper")
+"""Run with fewer seeds: they have a table of their own."""
 OURS, CEILING = "trust", "oracle"
 WORDS = {
     "none": "no noise",
@@ -81,12 +83,22 @@ class Cell:
         return float(np.mean(values)) if values else float("nan")
 
 
-def read(folders: Sequence[Path]) -> list[Cell]:
-    """Read the rows of all folders; a cell counts when it has a run of every method."""
+def rows_of(folder: Path) -> Rows:
+    """Read the runs of one comparison."""
+    with (folder / "runs.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def read(folders: Sequence[Path], others: Sequence[Path] = ()) -> list[Cell]:
+    """Read the rows of all folders; a cell counts when it has a run of every main method.
+
+    Rows of `others` are added to the folder of the same name.
+    """
     cells = []
     for folder in folders:
-        with (folder / "runs.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = rows_of(folder)
+        for other in others:
+            rows += rows_of(other) if other.name == folder.name else []
         by_noise: dict[str, Rows] = defaultdict(list)
         for row in rows:
             by_noise[row["noise"]].append(row)
@@ -123,6 +135,34 @@ def table(cells: Sequence[Cell]) -> str:
         lines.append(
             f"| {cell.title} | {len(cell.dice[OURS])} | " + " | ".join([*means, *found]) + " |"
         )
+    return "\n".join(lines)
+
+
+def others_table(cells: Sequence[Cell]) -> str:
+    """Return a Markdown table of the other methods; every mean is over the seeds of that method.
+
+    Beside each mean stands the difference to the default on the same seeds, in points.
+    """
+    there = [m for m in OTHERS if any(m in cell.dice for cell in cells)]
+    lines = ["| data, noise | " + " | ".join(there) + " | gap closed |",
+             "| --- " * (len(there) + 2) + "|"]  # fmt: skip
+    for cell in cells:
+        if not any(m in cell.dice for m in there):
+            continue
+        means = []
+        for method in there:
+            seeds = sorted(cell.dice.get(method, {}).keys() & cell.dice[OURS].keys())
+            ours = np.mean([cell.dice[OURS][seed] for seed in seeds]) if seeds else np.nan
+            mean = np.mean([cell.dice[method][seed] for seed in seeds]) if seeds else np.nan
+            means.append(f"{mean:.3f} ({100 * (mean - ours):+.1f}, {len(seeds)})" if seeds else "")
+        closed = ""
+        seeds = sorted(cell.dice.get("plain", {}).keys() & cell.dice[OURS].keys())
+        if seeds and cell.noise != "none":
+            plain, ours, all_true = (
+                np.mean([cell.dice[m][seed] for seed in seeds]) for m in ("plain", OURS, CEILING)
+            )
+            closed = f"{(ours - plain) / (all_true - plain):.2f}"
+        lines.append(f"| {cell.title} | " + " | ".join([*means, closed]) + " |")
     return "\n".join(lines)
 
 
@@ -191,7 +231,7 @@ def drawn(cells: Sequence[Cell]) -> bytes:
 
 def commands() -> str:
     """Return the commands that fill the folders."""
-    methods = " ".join([OURS, *ALTERNATIVES, CEILING])
+    main, others = " ".join([OURS, *ALTERNATIVES, CEILING]), " ".join(OTHERS)
     simulated = "--noise " + NOISES
     crowd = " ".join(f"--noisy {DATA}/cells_crowd/masks_crowd{i}" for i in range(1, 8))
     triangles = "--noise polygon:vertices=3"
@@ -201,13 +241,15 @@ def commands() -> str:
         ("chest_xray", "masks", simulated, "--test 74 --clean 20 --size 64", "hearts_20_clean"),
         ("dermoscopy", "masks", triangles, "--test 30 --clean 10 --size 96", "dermoscopy_96_px"),
         ("chest_xray", "masks", triangles, "--test 74 --clean 10 --size 96", "hearts_96_px"),
-        ("cells_crowd", "masks_consensus", f"{crowd} --groups 6", "--test 45 --clean 10 --size 64",
+        ("cells_crowd", "masks_consensus", f"{crowd} --groups 5", "--test 45 --clean 10 --size 64",
          "cells"),
     ]  # fmt: skip
     return "\n".join(
         f"napari-noisyseg compare {DATA}/{data}/images {DATA}/{data}/{masks} {noise} {numbers} "
-        f"--methods {methods} --seeds 5 {SHARED} --out figures/{out}"
+        f"--methods {methods} --seeds {seeds} {SHARED} --out {into}/{out}"
+        for methods, seeds, into in ((main, 5, "figures"), (others, 3, "others"))
         for data, masks, noise, numbers, out in parts
+        if into == "figures" or out in ("dermoscopy", "hearts", "cells")
     )
 
 
@@ -215,16 +257,18 @@ def main() -> None:
     """Print commands, or tables and goals, and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="*", help="of comparisons")
+    parser.add_argument("--others", type=Path, nargs="*", default=[],
+                        help="folders of the same names with runs of further methods")  # fmt: skip
     parser.add_argument("--out", type=Path, help="PNG to write")
     parser.add_argument("--commands", action="store_true", help="only say what to run")
     given = parser.parse_args()
     if given.commands:
         print(commands())
         return
-    cells = read(given.folders)
+    cells = read(given.folders, given.others)
     if not cells:
         parser.error("no cell has a run of every method yet: see --commands")
-    print(table(cells), goals(cells), sep="\n\n")
+    print(table(cells), others_table(cells), goals(cells), sep="\n\n")
     if given.out is not None:
         write_file(given.out, drawn(cells))
 

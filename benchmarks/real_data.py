@@ -25,7 +25,7 @@ from napari_noisyseg import train
 from napari_noisyseg.annotation.encoding import png_bytes
 from napari_noisyseg.annotation.images import read_mask
 from napari_noisyseg.annotation.noise import polygon
-from napari_noisyseg.files import write_file
+from napari_noisyseg.files import csv_text, write_file
 
 DATA = Path(os.environ.get("NOISYSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TESTED = {"chest_xray": 60, "dermoscopy": 30}
@@ -81,8 +81,7 @@ def main() -> None:
                     found = (measures["dice"]["mean"], measures["jaccard"]["mean"], seconds)
                     values = (*key, *(f"{value:.4f}" for value in found))
                     rows.append(dict(zip(COLUMNS, values, strict=True)))
-                    lines = [",".join(COLUMNS), *(",".join(row.values()) for row in rows)]
-                    write_file(given.out, "\n".join(lines) + "\n")
+                    write_file(given.out, csv_text(COLUMNS, [tuple(row.values()) for row in rows]))
                     print(*values, flush=True)
     for name in given.data:
         for method in given.methods:

@@ -95,7 +95,8 @@ class Console:
         # Names of files are data: in a terminal, control characters would be orders.
         text = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
         try:
-            if self._around is not None:
+            # A bar shares the screen with the stream; a file that the stream goes to has no bar.
+            if self._around is not None and stream.isatty():
                 self._around(stream, text)
                 return None
             encoding = stream.encoding or "utf-8"

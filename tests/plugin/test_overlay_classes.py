@@ -68,3 +68,10 @@ def test_the_predictions_of_another_training_are_gone(viewer, overlays, qtbot):
     settle(qtbot, overlays)
     predicted = viewer.layers["prediction: chest"].data
     assert [set(np.unique(page)) for page in predicted] == [{0}, {3}, {0}]
+
+
+def test_an_image_is_found_by_the_name_that_it_had_when_the_training_began(viewer, overlays):
+    overlays.begin(Session.of(viewer).plan(), lambda: None, lambda: None)()
+    viewer.layers["chest"].name = "renamed"
+    assert overlays.image_of("chest") is viewer.layers["renamed"]
+    assert overlays.image_of("renamed") is None
