@@ -7,11 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from napari_noisyseg.annotation.images import read_mask
 from napari_noisyseg.annotation.output_places import refuse_output_in
-from napari_noisyseg.annotation.simulation.families import Flip
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import remove_litter, shown, write_file
 from napari_noisyseg.model.configuration import TrainingConfig
@@ -31,13 +27,16 @@ from napari_noisyseg.study.events import (
 from napari_noisyseg.study.fusion import has_staple, require_staple
 from napari_noisyseg.study.intervals import summarise, summarise_detection
 from napari_noisyseg.study.noises import DrawnNoise, Noise, SimulatedNoise
-from napari_noisyseg.study.one_run import COMPARED, Plan, order_of, survey_first, tasks_of
+from napari_noisyseg.study.one_run import COMPARED, FUSED, Plan, order_of, tasks_of
+from napari_noisyseg.study.overview import overview, shared_out
 from napari_noisyseg.study.plot import can_plot, dice_plot
+from napari_noisyseg.study.reading import read_all
 from napari_noisyseg.study.rows import Row, key_of, read_rows, write_rows
 from napari_noisyseg.study.subjects import (
     Subject,
     annotators_of,
     find_subjects,
+    remarks,
 )
 from napari_noisyseg.study.tables import detection_csv, markdown, table_csv
 from napari_noisyseg.study.workers import run_all
@@ -129,7 +128,10 @@ def compare(comparison: Comparison) -> Generator[StudyEvent, None, None]:
     )
     refuse_other(comparison.out, description)
     read_rows(comparison.out / RUNS)
-    notices = (*notices, *(yield from survey_first(plan, runs[0])))
+    plan, found = yield from read_all(
+        plan, comparison.seeds, [FUSED[m] for m in methods if m in FUSED]
+    )
+    notices = (*notices, *remarks(subjects, comparison.prefix), *found)
     make_folder(comparison.out)
     with run_lock(comparison.out):
         refuse_other(comparison.out, description)
@@ -140,10 +142,11 @@ def compare(comparison: Comparison) -> Generator[StudyEvent, None, None]:
             yield Notice(text)
         known = {key_of(row) for row in rows}
         missing = [run for run in runs if (run.noise, run.method, run.seed) not in known]
-        yield Began(_summary(plan, methods), len(runs) - len(missing), len(runs), comparison.out)
+        summary = _summary(plan, comparison, methods)
+        yield Began(summary, len(runs) - len(missing), len(runs), comparison.out)
         failed = yield from _run(comparison, plan, missing, rows, len(runs))
         if rows:
-            yield _write_tables(comparison, rows)
+            yield _write_tables(comparison, plan, rows)
         if failed:
             first = failed[0]
             raise StoppedError(
@@ -173,13 +176,14 @@ def _run(
     return failed
 
 
-def _write_tables(comparison: Comparison, rows: Sequence[Row]) -> Written:
+def _write_tables(comparison: Comparison, plan: Plan, rows: Sequence[Row]) -> Written:
     """Write tables and plot of all runs in the folder."""
     out = comparison.out
     default = TrainingConfig().method
     ordered = sorted(rows, key=lambda row: int(row["seed"]))
     summaries, found = summarise(ordered, default), summarise_detection(ordered)
-    text = markdown(summaries, found, default)
+    head = overview(plan, comparison.prefix, rows, default)
+    text = head + markdown(summaries, found, default)
     write_file(out / TABLE, table_csv(summaries))
     write_file(out / DETECTION, detection_csv(found))
     write_file(out / TEXT, text)
@@ -208,10 +212,6 @@ def _plan(comparison: Comparison, subjects: tuple[Subject, ...]) -> Plan:
         drawn = DrawnNoise(annotators_of(subjects), comparison.annotators == "all")
         noises = {drawn.label: drawn}
     test = comparison.test
-    classes = None
-    if any(isinstance(noise.spec, Flip) for noise in comparison.noises):
-        values = {int(v) for subject in subjects for v in np.unique(read_mask(subject.mask))}
-        classes = tuple(sorted(values - {0}))
     return Plan(
         subjects=subjects,
         noises=noises,
@@ -219,7 +219,6 @@ def _plan(comparison: Comparison, subjects: tuple[Subject, ...]) -> Plan:
         validation=comparison.validation,
         clean=comparison.clean,
         config=comparison.config,
-        classes=classes,
     )
 
 
@@ -228,9 +227,8 @@ def _methods(
 ) -> tuple[list[str], tuple[str, ...]]:
     """Give the methods in the tables' order, and what is to be said about them."""
     several = len(annotators_of(subjects)) > 1
-    fused = {"majority", "staple"}
     if not comparison.methods:
-        chosen = [name for name in COMPARED if several or name not in fused]
+        chosen = [name for name in COMPARED if several or name not in FUSED]
         if several and not has_staple():
             chosen.remove("staple")
             return chosen, (
@@ -242,7 +240,7 @@ def _methods(
             raise UserError(
                 f"there is no method '{shown(name)[:40]}' to compare: choose {', '.join(COMPARED)}"
             )
-        if name in fused and not several:
+        if name in FUSED and not several:
             raise UserError(
                 f"{name} puts several annotators together: give --noisy for each of them"
             )
@@ -251,13 +249,6 @@ def _methods(
     return order_of(dict.fromkeys(comparison.methods)), ()
 
 
-def _summary(plan: Plan, methods: Sequence[str]) -> str:
-    sets = plan.sets(0)
-    parts = [
-        f"{len(sets.noisy)} noisy",
-        f"{len(sets.clean)} clean",
-        *([f"{len(sets.validation)} for validation"] if sets.validation else []),
-        f"{len(sets.test)} to test",
-    ]
-    noises = ", ".join(plan.noises)
-    return f"{len(methods)} methods; noise: {noises}; images: {', '.join(parts)}"
+def _summary(plan: Plan, comparison: Comparison, methods: Sequence[str]) -> str:
+    images = shared_out(plan, comparison.prefix, range(comparison.seeds))
+    return f"{len(methods)} methods; noise: {', '.join(plan.noises)}; images: {images}"

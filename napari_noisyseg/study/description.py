@@ -11,7 +11,7 @@ from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import open_regular, shown, why, write_file
 from napari_noisyseg.model.locks import HOLDER_NAME
 from napari_noisyseg.study.one_run import Plan
-from napari_noisyseg.study.subjects import fingerprint
+from napari_noisyseg.study.subjects import fingerprint, series_sizes
 
 DESCRIPTION = "comparison.json"
 """The file that says what all rows of a folder have in common."""
@@ -45,6 +45,7 @@ def describe(plan: Plan, prefix: int | None, annotators: str | None) -> dict[str
         "validation": plan.validation,
         "clean": plan.clean,
         "groups": prefix,
+        "series": len(series_sizes(plan.subjects)),
         "annotators": annotators,
         "settings": json.loads(plan.config.model_dump_json(exclude=_FREE)),
     }
@@ -74,7 +75,8 @@ def refuse_other(out: Path, description: dict[str, Any]) -> None:
         raise UserError(f"'{where}/{DESCRIPTION}' is damaged: choose another --out")
     ours, theirs = _flat(description), _flat(found)
     for key in ours:
-        if ours[key] != theirs.get(key):
+        # The number of series follows from data and groups, and older folders do not say it.
+        if ours[key] != theirs.get(key) and key != "series":
             what = "other data" if key == "data" else f"{key} {theirs.get(key)}, not {ours[key]}"
             raise UserError(
                 f"'{where}' holds a comparison with {shown(what)[:80]}: choose another --out, or "

@@ -13,7 +13,7 @@ from napari_noisyseg.annotation.measures import error_detection
 
 SCORES = ("trust", "difference", "loss", "confident")
 """Doubts that are compared: 1 - trust; |p - y|; the loss; confident learning. All but the first come
-from the trained network alone."""
+from the trained network alone. The loss ranks as |p - y| does: they have the same numbers."""
 BAND = 0.1
 """Half the width of the band at the outline, as a share of the objects' size."""
 NARROWEST_BAND = 2.0
@@ -81,18 +81,21 @@ class ErrorDetection:
                 both = error_detection(doubt, wrong, where)
                 found[f"{score}_{part}auroc"] = both["auroc"]
                 found[f"{score}_{part}ap"] = both["average_precision"]
+        for part in ("auroc", "ap", "band_auroc", "band_ap"):
+            found[f"loss_{part}"] = found[f"difference_{part}"]
         return found
 
     def _doubts(self) -> dict[str, Floats]:
         given, chances = np.concatenate(self._given), np.concatenate(self._chances)
         own = np.take_along_axis(chances, given[:, None].astype(np.intp), 1)[:, 0]
+        # |p - y| = 1 - own and the loss -log(own) rank as -own does, 1 - trust as -trust; these round
+        # nothing, while in single precision one minus a small probability is one.
         doubts: dict[str, Floats] = {
-            "difference": 1 - own,
-            "loss": -np.log(np.maximum(own, np.finfo(np.float32).tiny)),
+            "difference": -own,
             "confident": confident_doubt(given, chances),
         }
         if self._trust:
-            doubts["trust"] = 1 - np.concatenate(self._trust)
+            doubts["trust"] = -np.concatenate(self._trust)
         return doubts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from napari_noisyseg.annotation.classes import two_valued
+from napari_noisyseg.annotation.classes import Classes
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.images import read_image, read_mask
+from napari_noisyseg.annotation.pairing import image_name
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.simulation.families import NoiseSpec, Threshold, make_noise
 from napari_noisyseg.annotation.simulation.simulate import has_objects, mask_rng, simulate_mask
@@ -121,13 +122,12 @@ def noisy_examples(
     masks: Masks,
     seed: int,
     *,
-    classes: Sequence[int] | None = None,
-    ignore_value: int | None = None,
+    kinds: Classes | None = None,
 ) -> list[Example]:
     """Give an image with the mask, or masks, that a method is to learn from as noisy.
 
-    The noise depends on the seed and the image's name alone, and is the one that ``simulate``
-    makes of the same mask.
+    The noise depends on the seed and the mask's name alone, and is the one that ``simulate`` with
+    that seed makes of the same mask.
 
     Parameters
     ----------
@@ -139,14 +139,15 @@ def noisy_examples(
         What stands for them.
     seed
         Seed of the noise, or of the choice of annotators.
-    classes, ignore_value
-        As in `simulate_mask`.
+    kinds
+        The classes of the whole data set, which one mask does not tell. Without them every value is
+        a class, and ``flip`` knows those of the mask.
     """
     if masks == "true":
         return [clean_example(subject, Role.NOISY)]
     if masks in ("majority", "staple"):
         fuse = majority if masks == "majority" else staple
-        made = _Made(lambda: fuse(_comparable([_values(path) for _, path in subject.noisy])))
+        made = _Made(lambda: fuse([_comparable(_values(p), kinds) for _, p in subject.noisy]))
         return [_example(subject, Role.NOISY, made, f"{masks} of {subject.name}")]
     if isinstance(noise, DrawnNoise):
         drawn = list(subject.noisy)
@@ -156,7 +157,7 @@ def noisy_examples(
             _example(subject, Role.NOISY, _Made(partial(_values, path)), str(path), who)
             for who, path in drawn
         ]
-    made = _Made(lambda: _simulated(subject, noise, seed, classes, ignore_value))
+    made = _Made(lambda: _simulated(subject, noise, seed, kinds))
     return [_example(subject, Role.NOISY, made, f"noisy mask of {subject.name}")]
 
 
@@ -193,20 +194,20 @@ def _simulated(
     subject: Subject,
     noise: SimulatedNoise,
     seed: int,
-    classes: Sequence[int] | None,
-    ignore_value: int | None,
+    kinds: Classes | None,
 ) -> Labels:
-    true = _values(subject.mask)
-    drawn = mask_rng(seed, f"{subject.name}\0share").random() < noise.share
+    true, name = _values(subject.mask), image_name(subject.mask)
+    ignore_value = None if kinds is None else kinds.ignore_value
+    drawn = mask_rng(seed, f"{name}\0share").random() < noise.share
     if noise.spec is None or not drawn or not has_objects(true, ignore_value):
         return true
     image = _pixels(subject) if isinstance(noise.spec, Threshold) else None
     noisy = simulate_mask(
         true,
         noise.spec,
-        mask_rng(seed, subject.name),
+        mask_rng(seed, name),
         image,
-        classes=classes,
+        classes=None if kinds is None else kinds.values,
         ignore_value=ignore_value,
     )
     return np.asarray(noisy, np.int32)
@@ -222,12 +223,12 @@ def _pixels(subject: Subject) -> Pixels:
     return read_image(subject.image, mask_shape=(pages, height, width), mask_path=subject.mask)
 
 
-def _comparable(masks: Sequence[Labels]) -> list[Labels]:
-    """Give masks the same values for the same classes: 0 and 1 are 0 and 255 elsewhere."""
-    found = [frozenset(np.unique(mask).tolist()) for mask in masks]
-    if all(two_valued(values) for values in found):
-        return [np.where(mask != 0, np.int32(255), np.int32(0)) for mask in masks]
-    return list(masks)
+def _comparable(mask: Labels, kinds: Classes | None) -> Labels:
+    """Give the object of two classes one value, whether a mask's file has 1 or 255 for it."""
+    if kinds is None or not kinds.binary:
+        return mask
+    objects = (mask != 0) & (mask != kinds.ignore_value)
+    return np.where(objects, np.int32(kinds.values[1]), mask)
 
 
 def _value(text: str) -> int | float | str:

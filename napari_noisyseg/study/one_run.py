@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from napari_noisyseg.annotation.classes import Classes
 from napari_noisyseg.annotation.dataset import DataSet, survey
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.roles import Role
@@ -39,7 +40,9 @@ COMPARED: tuple[str, ...] = (*METHODS, *YARDSTICKS)
 """Everything that can be compared."""
 BLIND = ("clean", "meanteacher", "oracle")
 """Methods that never see the noisy masks: one training serves all noises of a seed."""
-_MASKS: dict[str, Masks] = {"oracle": "true", "majority": "majority", "staple": "staple"}
+FUSED: dict[str, Masks] = {"majority": "majority", "staple": "staple"}
+"""Methods that learn from all annotators' masks put together, and which these are."""
+_MASKS: dict[str, Masks] = {"oracle": "true", **FUSED}
 
 
 Task = tuple[Run, ...]
@@ -60,8 +63,8 @@ class Plan:
         Numbers of images.
     config
         Settings of the trainings; method and seed are each run's own.
-    classes
-        The objects' class values, where a noise must know them.
+    kinds
+        The classes of all true masks together, once they have been read.
     """
 
     subjects: tuple[Subject, ...]
@@ -70,7 +73,7 @@ class Plan:
     validation: int
     clean: int
     config: TrainingConfig
-    classes: tuple[int, ...] | None = None
+    kinds: Classes | None = None
 
     def sets(self, seed: int) -> Sets:
         """Share out the images; the same for all methods and noises of a seed."""
@@ -147,12 +150,6 @@ def run_task(plan: Plan, task: Task) -> Generator[Progress, None, list[Row]]:
     return rows
 
 
-def survey_first(plan: Plan, run: Run) -> Generator[Progress, None, tuple[str, ...]]:
-    """Read what a run would read, so that what can be refused is; returns the notices."""
-    dataset, _ = yield from _data(plan, run, plan.sets(run.seed))
-    return dataset.notices
-
-
 def _data(
     plan: Plan, run: Run, sets: Sets
 ) -> Generator[Progress, None, tuple[DataSet, list[Example]]]:
@@ -185,8 +182,7 @@ def _noisy(plan: Plan, run: Run, sets: Sets) -> list[Example]:
             plan.noises[run.noise],
             _MASKS.get(run.method, "given"),
             run.seed,
-            classes=plan.classes,
-            ignore_value=plan.config.ignore_value,
+            kinds=plan.kinds,
         )
     ]
 

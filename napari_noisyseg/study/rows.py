@@ -19,6 +19,8 @@ KEYS = ("noise", "method", "seed")
 """Columns that tell runs apart."""
 TEXTS = ("noise", "method", "device")
 """Columns that hold words; all others hold numbers."""
+COUNTS = ("seed", "test", "validation", "clean", "noisy", "steps")
+"""Columns that hold whole numbers."""
 COLUMNS = (
     *KEYS,
     *("dice", "jaccard", "hd95", "assd", "noisy_dice"),
@@ -63,7 +65,12 @@ def read_rows(path: Path) -> list[Row]:
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
     """Write all rows, whole or not at all; raises StorageError."""
-    write_file(path, csv_text(COLUMNS, [[row[c] for c in COLUMNS] for row in rows]))
+    write_file(path, csv_text(COLUMNS, [[_cell(row[c]) for c in COLUMNS] for row in rows]))
+
+
+def _cell(value: str | float) -> str | float:
+    # Twice, because one apostrophe is what `csv_text` puts before formulas, and is taken off again.
+    return f"'{value}" if isinstance(value, str) and value.startswith("'") else value
 
 
 def _row(cells: dict[str, str]) -> Row:
@@ -73,9 +80,9 @@ def _row(cells: dict[str, str]) -> Row:
     for column in COLUMNS:
         text = cells[column]
         if column in TEXTS:
-            # What `csv_text` puts before a text that a spreadsheet would take for a formula.
             row[column] = text[1:] if text[:1] == "'" else text
+        elif column in COUNTS:
+            row[column] = int(float(text))
         else:
             row[column] = float(text) if text else math.nan
-    row["seed"] = int(cells["seed"])
     return row

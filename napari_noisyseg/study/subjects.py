@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +155,39 @@ def annotators_of(subjects: Sequence[Subject]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(a for subject in subjects for a, _ in subject.noisy))
 
 
+def remarks(subjects: Sequence[Subject], prefix: int | None) -> tuple[str, ...]:
+    """Say what looks odd about the images: noisy masks that lack, a prefix that tells no series.
+
+    Parameters
+    ----------
+    subjects
+        All images.
+    prefix
+        Length of the prefix that tells series.
+    """
+    found = []
+    bare = [shown(subject.name) for subject in subjects if not subject.noisy]
+    if 0 < len(bare) < len(subjects):
+        more = ", ..." if len(bare) > 3 else ""
+        found.append(
+            f"{len(bare)} of {len(subjects)} images have no noisy mask, so that they are clean, tested "
+            f"on, or left out: {', '.join(bare[:3])}{more}"
+        )
+    sizes = series_sizes(subjects)
+    alone = sum(size == 1 for size in sizes.values())
+    if prefix is not None and 2 * alone > len(sizes):
+        found.append(
+            f"warning: {alone} of {len(sizes)} series hold one image only: if the images of a series "
+            f"are to stay together, --groups {prefix} is too long for their names"
+        )
+    return tuple(found)
+
+
+def series_sizes(subjects: Iterable[Subject]) -> Counter[str]:
+    """Count the images of each series."""
+    return Counter(subject.series for subject in subjects)
+
+
 def _whole_series(waiting: list[list[Subject]], count: int) -> list[Subject]:
     """Take series from the front of `waiting` until they hold `count` images."""
     taken: list[Subject] = []
@@ -165,11 +198,15 @@ def _whole_series(waiting: list[list[Subject]], count: int) -> list[Subject]:
 
 def _annotators(folders: Sequence[Path]) -> list[str]:
     """Name annotators by their folders; by the whole path where folders share a name."""
-    count = Counter(folder.name for folder in folders)
-    names = [folder.name if count[folder.name] == 1 else str(folder) for folder in folders]
-    if len({*names}) < len(names):
+    places = [Path(os.path.abspath(folder)) for folder in folders]
+    if len({*places}) < len(places):
         raise UserError("--noisy names one folder twice: give each annotator's folder once")
-    return names
+    # Of the whole path, because that of '.' has no name of its own.
+    count = Counter(place.name for place in places)
+    return [
+        place.name if place.name and count[place.name] == 1 else str(folder)
+        for place, folder in zip(places, folders, strict=True)
+    ]
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -43,8 +43,6 @@ def run_all(plan: Plan, tasks: Sequence[Task], jobs: int) -> Generator[Outcome, 
 
     Raises
     ------
-    UserError
-        If a run refuses its data.
     StoppedError
         If a process was killed.
     """
@@ -76,7 +74,8 @@ def _here(plan: Plan, task: Task) -> Iterator[Outcome]:
     try:
         rows = yield from run_task(plan, task)
         yield rows
-    except StoppedError as error:
+    except (StoppedError, UserError) as error:
+        # Data were read before; what is still refused is one run's own, such as noise without objects.
         yield RunFailed(task, str(error))
 
 
@@ -117,8 +116,6 @@ class _Worker:
         if kind == "progress":
             yield content
             return
-        if kind == "refused":
-            raise UserError(content)
         if kind == "fault":
             raise RuntimeError(f"in the process of {task[0].title}:\n{content}")
         self.give(next(waiting, None))
@@ -162,7 +159,5 @@ def _guarded(outcomes: Iterator[Outcome]) -> Iterator[Any]:
     """Turn what a task raises into a message."""
     try:
         yield from outcomes
-    except UserError as error:
-        yield "refused", str(error)
     except Exception:  # noqa: BLE001 - the parent raises it, with this traceback
         yield "fault", traceback.format_exc()

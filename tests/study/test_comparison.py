@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +26,9 @@ from napari_noisyseg.study import comparison as comparison_module
 from napari_noisyseg.study.comparison import Comparison, compare
 from napari_noisyseg.study.events import Began, Notice, Run, RunDone, RunFailed, Written
 from napari_noisyseg.study.noises import parse_noise
-from napari_noisyseg.study.one_run import tasks_of
-from napari_noisyseg.study.rows import Row, read_rows
+from napari_noisyseg.study.one_run import Plan, tasks_of
+from napari_noisyseg.study.overview import shared_out
+from napari_noisyseg.study.rows import Row, read_rows, write_rows
 from napari_noisyseg.study.subjects import Subject, draw_sets, find_subjects
 
 Make = Callable[..., Comparison]
@@ -211,6 +214,92 @@ def test_a_run_that_stops_leaves_the_others_and_is_tried_again(
     assert isinstance(seen[-1], Written)
     assert {r["method"] for r in read_rows(tmp_path / "out" / "runs.csv")} == {"joint"}
     assert len([e for e in compare(comparison) if isinstance(e, RunDone)]) == 2
+
+
+def test_a_run_whose_noise_leaves_nothing_to_learn_from_leaves_the_others(
+    make: Make, tmp_path: Path
+) -> None:
+    noises = (parse_noise("missing:object_share=1"), parse_noise("none"))
+    comparison = make(tmp_path / "out", noises=noises, methods=("joint",), seeds=1)
+    seen: list[Any] = []
+    with pytest.raises(StoppedError, match="1 of 2 runs stopped, the first joint on missing"):
+        seen.extend(compare(comparison))
+    (failed,) = [event for event in seen if isinstance(event, RunFailed)]
+    assert "all background" in failed.reason
+    assert [r["noise"] for r in read_rows(tmp_path / "out" / "runs.csv")] == ["none"]
+
+
+def test_a_table_says_what_was_compared(compared: Path) -> None:
+    head, *_ = (compared / "table.md").read_text().split("\n## ")
+    device = next(iter(found_in(compared).values()))["device"]
+    assert head.splitlines() == [
+        "# Comparison of methods",
+        "",
+        "- images: 5 noisy, 3 clean, 4 to test",
+        "- resized to 16 px",
+        "- 16 steps",
+        f"- {device}",
+        "- seeds: 0, 1",
+        "",
+        "The columns:",
+        "",
+        "- 95 % interval: over the seeds, by bootstrap; it says nothing about other images",
+        "- minus trust: difference in Dice, paired by seed",
+        "- gap closed: share of the gap plain-oracle that is closed",
+        "- wall time, processor time: of one training",
+    ]
+
+
+def test_sets_and_their_series_are_said_from_the_least_to_the_most() -> None:
+    subjects = tuple(
+        Subject(f"{i}", Path(f"{i}.png"), Path(f"m{i}.png"), (), "big" if i < 4 else f"{i}")
+        for i in range(12)
+    )
+    plan = Plan(subjects, {}, test=3, validation=0, clean=2, config=TrainingConfig())
+    sets = [plan.sets(seed) for seed in range(6)]
+    sizes = sorted({len(one.test) for one in sets})
+    assert len(sizes) > 1
+    said = shared_out(plan, 3, range(6))
+    series = sorted({len({s.series for s in one.test}) for one in sets})
+    assert (
+        f"{sizes[0]} to {sizes[-1]} to test of {series[0]} to {series[-1]} series; 9 series" in said
+    )
+    assert shared_out(plan, None, [0]) == (
+        f"{len(sets[0].noisy)} noisy, 2 clean, {len(sets[0].test)} to test"
+    )
+
+
+def test_counts_stay_whole_numbers_when_a_comparison_goes_on(
+    make: Make, compared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(compared, tmp_path / "out")
+    path = tmp_path / "out" / "runs.csv"
+    before = path.read_text()
+    write_rows(path, read_rows(path))
+    assert path.read_text() == before
+
+
+@pytest.mark.parametrize("name", ["'x", "''x", "=x", "'=x", "x"])
+def test_a_folder_of_any_name_finds_its_rows_again(
+    make: Make, discs: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(discs / "by0", tmp_path / name)
+    comparison = make(tmp_path / "out", noisy=(tmp_path / name,), methods=("clean",), seeds=1)
+    assert len([e for e in compare(comparison) if isinstance(e, RunDone)]) == 1
+    (row,) = read_rows(tmp_path / "out" / "runs.csv")
+    assert row["noise"] == name
+    assert not [e for e in compare(comparison) if isinstance(e, RunDone)]
+
+
+def test_older_folders_do_not_say_how_many_series_there_are(
+    make: Make, compared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(compared, tmp_path / "out")
+    path = tmp_path / "out" / "comparison.json"
+    described = json.loads(path.read_text())
+    assert described.pop("series") == 12
+    path.write_text(json.dumps(described))
+    assert not [e for e in compare(make(tmp_path / "out")) if isinstance(e, RunDone)]
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ def test_all_images_are_ranked_together_against_figures_by_hand() -> None:
     difference = np.abs(one - given)
     assert measures["trust_auroc"] == pytest.approx(auroc(1 - trust, wrong), abs=1e-6)
     assert measures["difference_auroc"] == pytest.approx(auroc(difference, wrong), abs=1e-6)
-    assert measures["loss_auroc"] == pytest.approx(measures["difference_auroc"], abs=1e-3)
+    for part in ("auroc", "ap", "band_auroc", "band_ap"):
+        assert measures[f"loss_{part}"] == measures[f"difference_{part}"]
     band = np.concatenate(
         [band_at_outline(c[0][0])[None][m] for c, m in zip(cases, counted, strict=True)]
     )
@@ -92,6 +93,19 @@ def test_all_images_are_ranked_together_against_figures_by_hand() -> None:
     hits = np.cumsum(wrong[order])
     precision = (hits / np.arange(1, len(hits) + 1))[wrong[order]].mean()
     assert measures["trust_ap"] == pytest.approx(precision, abs=1e-3)
+
+
+def test_small_probabilities_and_small_trust_are_told_apart() -> None:
+    # One minus either is one in single precision, for all three.
+    small = np.array([1e-12, 1e-10, 1e-8, 0.9], np.float32)
+    given = np.array([[1, 1, 1, 1]])[None]
+    true = np.array([[0, 0, 1, 1]])[None]
+    found = ErrorDetection(4)
+    found.add(given, true, small[None, None, None], small[None, None])
+    measures = found.measures()
+    for score in ("difference", "loss", "trust"):
+        assert measures[f"{score}_auroc"] == 1
+        assert measures[f"{score}_ap"] == 1
 
 
 def test_what_is_not_defined_is_nan() -> None:

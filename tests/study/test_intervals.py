@@ -107,6 +107,16 @@ def test_detection_over_the_seeds_in_which_it_is_defined() -> None:
     assert math.isnan(found.band_ap.mean)
 
 
+def test_people_read_the_loss_beside_abs_p_y_because_both_rank_alike() -> None:
+    numbers = {f"{score}_auroc": 0.9 for score in ("difference", "loss", "confident")}
+    rows = [row("box", "plain", 0, 0.8, **numbers)]
+    found = summarise_detection(rows)
+    assert [each.score for each in found] == ["difference", "loss", "confident"]
+    text = markdown(summarise(rows, "trust"), found, "trust")
+    doubts = [line.split("|")[2].strip() for line in text.splitlines() if "0.900" in line]
+    assert doubts == ["abs(p - y), loss", "confident learning"]
+
+
 def test_the_tables_say_what_the_summaries_say() -> None:
     summaries = summarise(ROWS, "trust")
     lines = table_csv(summaries).splitlines()

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from napari_noisyseg.annotation.classes import Classes
 from napari_noisyseg.annotation.images import read_mask
+from napari_noisyseg.annotation.simulation.noisy_folder import simulate_folder
 from napari_noisyseg.annotation.simulation.simulate import mask_rng, simulate_mask
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.study.fusion import majority, staple
-from napari_noisyseg.study.noises import DrawnNoise, SimulatedNoise, noisy_examples, parse_noise
+from napari_noisyseg.study.noises import (
+    DrawnNoise,
+    Masks,
+    SimulatedNoise,
+    noisy_examples,
+    parse_noise,
+)
 from napari_noisyseg.study.subjects import Subject, find_subjects
 
 
@@ -103,6 +114,61 @@ def test_true_and_fused_masks_stand_in_for_the_noisy_ones(subjects: tuple[Subjec
     assert np.array_equal(masks["true"], read_mask(subjects[0].mask))
     # Discs within each other, the true one in the middle.
     assert np.array_equal(masks["majority"], masks["true"])
+
+
+def annotated(folder: Path, masks: Sequence[list[int]], kinds: Classes, fuse: Masks) -> list[int]:
+    """The fused mask of annotators' masks of one row of pixels."""
+    paths = []
+    for number, values in enumerate(masks):
+        path = folder / f"{number}" / "one.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.tile(np.repeat(np.uint8(values), 2), (8, 1))).save(path)
+        paths.append((str(number), path))
+    subject = Subject("one", paths[0][1], paths[0][1], tuple(paths), "one")
+    noise = DrawnNoise(tuple(who for who, _ in paths), False)
+    (example,) = noisy_examples(subject, noise, fuse, 0, kinds=kinds)
+    assert example.read_label is not None
+    labels = example.read_label()
+    kinds.indices(labels, "the fused mask")
+    return [int(value) for value in labels[0, 0, ::2]]
+
+
+@pytest.mark.parametrize("fuse", ["majority", "staple"])
+@pytest.mark.parametrize("values", [(0, 1, 2), (0, 1, 255), (0, 1, 7)])
+def test_an_image_of_class_1_stays_of_class_1_among_several_classes(
+    tmp_path: Path, fuse: Masks, values: tuple[int, ...]
+) -> None:
+    if fuse == "staple":
+        pytest.importorskip("SimpleITK")
+    masks = [[0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 1, 0], [0, 1, 1, 1, 0, 0]]
+    assert annotated(tmp_path, masks, Classes(values), fuse) == [0, 0, 1, 1, 1, 0]
+
+
+def test_of_two_classes_1_and_255_are_the_same_and_what_is_ignored_stays_ignored(
+    tmp_path: Path,
+) -> None:
+    masks = [[0, 1, 1, 0], [0, 255, 255, 0], [0, 0, 255, 255]]
+    kinds = Classes.of([frozenset({0, 255}), frozenset({0, 1})])
+    assert annotated(tmp_path / "a", masks, kinds, "majority") == [0, 255, 255, 0]
+    masks = [[0, 1, 255, 255], [0, 1, 255, 1], [0, 0, 255, 1]]
+    kinds = Classes.of([frozenset({0, 1})], ignore_value=255)
+    assert annotated(tmp_path / "b", masks, kinds, "majority") == [0, 1, 255, 1]
+
+
+def test_the_noise_is_that_of_simulate_where_image_and_mask_have_other_names(
+    discs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "masks").mkdir()
+    for path in sorted((discs / "masks").iterdir()):
+        shutil.copy(path, tmp_path / "masks" / f"{path.stem}_segmentation.png")
+    noise = parse_noise("polygon:share=0.5")
+    assert noise.spec is not None
+    simulate_folder(tmp_path / "masks", tmp_path / "out", noise.spec, share=0.5, seed=1)
+    for subject in find_subjects(discs / "images", tmp_path / "masks"):
+        (example,) = noisy_examples(subject, noise, "given", 1)
+        assert example.read_label is not None
+        wanted = read_mask(tmp_path / "out" / "noisy_gt" / subject.mask.name)
+        assert np.array_equal(example.read_label(), wanted)
 
 
 def test_the_majority_and_its_ties() -> None:

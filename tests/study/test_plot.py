@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,13 @@ from PIL import Image
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.study import plot
 from napari_noisyseg.study.intervals import UNKNOWN, Estimate, Summary
-from napari_noisyseg.study.plot import dice_plot
+from napari_noisyseg.study.plot import dice_plot, drawn
+
+try:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+except ImportError:
+    pass
 
 
 def summaries(noises: int, methods: int, seeds: int = 5) -> list[Summary]:
@@ -24,6 +32,78 @@ def summaries(noises: int, methods: int, seeds: int = 5) -> list[Summary]:
         for n in range(noises)
         for k, name in enumerate(names)
     ]
+
+
+def with_differences(noises: int, methods: int, wide: float = 0.02) -> list[Summary]:
+    """The same, with each method's difference to the first, and plain and oracle close together."""
+    return [
+        replace(s, difference=Estimate(0.01 * k, 0.01 * k - wide, 0.01 * k + wide)) if k else s
+        for noise in range(noises)
+        for k, s in enumerate(summaries(noises, methods)[noise * methods : (noise + 1) * methods])
+    ]
+
+
+def texts(figure: Any) -> dict[str, list[Any]]:
+    """Where the visible texts are, in pixels of the picture."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    # Axes keep a label before and one after those that are drawn.
+    beyond = [
+        label
+        for panel in figure.axes
+        for label in panel.get_xticklabels()
+        if not panel.get_xlim()[0] <= label.get_position()[0] <= panel.get_xlim()[1]
+    ]
+    found: dict[str, list[Any]] = {}
+    for text in figure.findobj(Text):
+        seen = text.get_visible() and (text.axes is None or text.axes.get_visible())
+        if seen and text.get_text() and text not in beyond:
+            found.setdefault(text.get_text(), []).append(text.get_window_extent(renderer))
+    return found
+
+
+@pytest.mark.parametrize("noises", [1, 2, 3])
+@pytest.mark.parametrize("wide", [0.001, 0.02, 0.075])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_the_limits_are_named_and_no_word_is_cut_or_on_another(
+    noises: int, wide: float, swapped: bool
+) -> None:
+    pytest.importorskip("matplotlib")
+    longest = (
+        "polygon:vertices=4,placement=random,share=0.7 and a folder's very, very, very long name"
+    )
+    given = [
+        replace(s, noise=longest) if s.noise == "noise 0" else s
+        for s in with_differences(noises, 5, wide)
+    ]
+    if swapped:
+        names = {"plain": "oracle", "oracle": "plain"}
+        given = [replace(s, method=names.get(s.method, s.method)) for s in given]
+    figure = drawn(given, "trust")
+    found = texts(figure)
+    width, height = figure.canvas.get_width_height()
+    for boxes in found.values():
+        for box in boxes:
+            assert 0 <= box.x0 <= box.x1 <= width
+            assert 0 <= box.y0 <= box.y1 <= height
+    # Beside each method's own name at the axis, in every noise's panel.
+    assert len(found["plain"]) == len(found["oracle"]) == 2 * noises
+    words = [(text, box) for text, boxes in found.items() for box in boxes]
+    for number, (text, box) in enumerate(words):
+        for other, place in words[:number]:
+            assert not box.overlaps(place), (text, other)
+
+
+def test_differences_to_the_default_stand_beside_the_dice() -> None:
+    pytest.importorskip("matplotlib")
+    figure = drawn(with_differences(2, 4), "trust")
+    panels = [panel for panel in figure.axes if panel.get_visible()]
+    assert [panel.get_xlabel() for panel in panels] == [
+        "Dice on the test images", "Dice minus trust's"
+    ] * 2  # fmt: skip
+    dots = [line.get_xdata()[0] for line in panels[1].lines if line.get_marker() == "o"]
+    assert dots == pytest.approx([0.01, 0.02, 0.03])
+    assert len(drawn(summaries(2, 4), "trust").axes) == 2  # nothing to hold against
 
 
 def pixels(content: bytes) -> np.ndarray:

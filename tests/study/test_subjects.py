@@ -106,6 +106,15 @@ def test_one_changed_pixel_is_other_data(discs: Path, tmp_path: Path) -> None:
     assert here != fingerprint(find_subjects(tmp_path / "images", tmp_path / "masks"))
 
 
+def test_the_folder_one_stands_in_has_a_name(discs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(discs / "by0")
+    for folders in ([Path()], [Path("../by0")]):
+        found = find_subjects(discs / "images", discs / "masks", folders)
+        assert annotators_of(found) == ("by0",)
+    with pytest.raises(UserError, match="twice"):
+        find_subjects(discs / "images", discs / "masks", [Path(), discs / "by0"])
+
+
 def test_folders_that_are_none_and_a_folder_given_twice_are_refused(discs: Path) -> None:
     with pytest.raises(UserError, match="no folder"):
         find_subjects(discs / "images", discs / "nowhere")

@@ -264,7 +264,7 @@ def _sentence(family: str, error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][-1])
     if first["type"] == "extra_forbidden":
-        known = ", ".join(FAMILIES[family].model_fields.keys() - {"family"})
+        known = ", ".join(other for other in FAMILIES[family].model_fields if other != "family")
         where = ", ".join(kind for kind, model in FAMILIES.items() if name in model.model_fields)
         belongs = f"it belongs to {where}; " if where else ""
         return f"The noise {family} has no '{shown(name)[:60]}': {belongs}{family} has {known}."

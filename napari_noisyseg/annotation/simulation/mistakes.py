@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_noisyseg.annotation.noise import Mask
@@ -62,8 +63,9 @@ def merge_objects(
 ) -> Labels:
     """Join objects to their nearest neighbours, each with chance `object_share`.
 
-    The gap between the two is bridged, and both get the class of the larger one. A neighbour that
-    is farther away than the mean size of the two stays apart.
+    The gaps are bridged, and all that hang together get the class of the largest; of several equally
+    large ones, one by chance. A neighbour that is farther away than the mean size of the two stays
+    apart.
 
     Parameters
     ----------
@@ -76,27 +78,38 @@ def merge_objects(
     ignore_value
         Class value that is no object.
     """
-    noisy = labels.copy()
+    noisy = labels.copy(order="C")
     objects = list(objects_of(labels, ignore_value))
     chances = rng.random(len(objects))
-    for index, one in enumerate(objects):
-        others = objects[:index] + objects[index + 1 :]
-        if chances[index] < object_share and others:
-            _join(noisy, one, others, labels == 0)
+    group = np.arange(len(objects))
+    bridges: dict[int, NDArray[np.intp]] = {}
+    for index in np.flatnonzero(chances < object_share).tolist():
+        if (found := _neighbour(index, objects, labels == 0)) is not None:
+            other, bridges[index] = found
+            group[group == group[other]] = group[index]
+    for number in np.unique(group):
+        members = np.flatnonzero(group == number).tolist()
+        value = objects[max(members, key=lambda each: (objects[each].area, chances[each]))].value
+        for member in members:
+            one = objects[member]
+            noisy[one.window][one.shape] = value
+            if member in bridges:
+                noisy.ravel()[bridges[member]] = value
     return noisy
 
 
-def _join(noisy: Labels, one: Object, others: Sequence[Object], background: Mask) -> None:
-    """Join an object to the nearest of the others, in place."""
-    from_one = ndimage.distance_transform_edt(~one.in_full(*noisy.shape))
-    gaps = [float(from_one[other.window][other.shape].min()) for other in others]
+def _neighbour(
+    index: int, objects: Sequence[Object], background: Mask
+) -> tuple[int, NDArray[np.intp]] | None:
+    """Return the nearest other object, if it is near enough, and the places of the bridge to it."""
+    one = objects[index]
+    from_one = ndimage.distance_transform_edt(~one.in_full(*background.shape))
+    gaps = [float(from_one[other.window][other.shape].min()) for other in objects]
+    gaps[index] = np.inf
     nearest = int(np.argmin(gaps))
-    gap, other = gaps[nearest], others[nearest]
+    gap, other = gaps[nearest], objects[nearest]
     if gap > (one.size + other.size) / 2:
-        return
-    shapes = one.in_full(*noisy.shape) | other.in_full(*noisy.shape)
-    from_other = ndimage.distance_transform_edt(~other.in_full(*noisy.shape))
+        return None
+    from_other = ndimage.distance_transform_edt(~other.in_full(*background.shape))
     way = gap + _NECK * min(one.size, other.size)
-    bridge = background & (from_one + from_other <= way)
-    larger = one if one.area >= other.area else other
-    noisy[shapes | bridge] = larger.value
+    return nearest, np.flatnonzero(background & (from_one + from_other <= way))

@@ -54,20 +54,27 @@ def threshold(
     Returns
     -------
     ndarray
-        Class values, a new array of the same shape and type; empty where the image is of one grey.
+        Class values, a new array of the same shape and type; empty where the image, once blurred, is
+        of one grey.
     """
     noisy = np.zeros_like(labels)
     true: Mask = (labels != 0) & (labels != ignore_value)
-    grey = image.astype(np.float32).mean(axis=0)
-    if not true.any() or grey.min() == grey.max():
+    if not true.any():
         return noisy
+    # From zero on, so that small differences between large values survive.
+    grey = image.mean(axis=0, dtype=np.float64)
+    grey -= grey.min()
     _, count = ndimage.label(true, structure=np.ones((3, 3)))
     size = math.sqrt(np.count_nonzero(true) / count)
     grey = ndimage.gaussian_filter(grey, smoothing * size)
+    grey -= grey.min()
+    if not grey.any():
+        return noisy
     bright = brightness == "bright"
     if brightness == "auto" and not true.all():
         bright = bool(grey[true].mean() > grey[~true].mean())
-    cut = _RULES[rule](grey)
+    with np.errstate(divide="ignore", invalid="ignore"):  # classes without a pixel
+        cut = _RULES[rule](grey)
     found = ndimage.binary_fill_holes(grey > cut if bright else grey <= cut)
     if keep == "largest":
         numbered, _ = ndimage.label(found, structure=np.ones((3, 3)))
