@@ -13,26 +13,9 @@ from napari_noisyseg.plugin.layers.marks import Mark, write_mark
 from napari_noisyseg.plugin.layers.settled import settled_slice, settled_slices
 from napari_noisyseg.plugin.window.dock_keys import dock_around
 
-from .reviewed import add_maps, add_reviewed, click, crowd, found, open_dock, press, truth
+from .reviewed import add_maps, click, crowd, found, open_dock, press, truth
 
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1200, 800)
-    return viewer
-
-
-@pytest.fixture
-def layer(viewer):
-    return add_reviewed(viewer)
-
-
-@pytest.fixture
-def dock(viewer, layer, qtbot):
-    return open_dock(viewer, qtbot)
 
 
 def undo_in_napari(viewer, layer, qtbot):

@@ -17,23 +17,6 @@ from napari_noisyseg.plugin.window.dock_keys import dock_around
 from .reviewed import add_reviewed, click, crowd, found, open_dock, press, truth
 
 
-@pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1200, 800)
-    return viewer
-
-
-@pytest.fixture
-def layer(viewer):
-    return add_reviewed(viewer)
-
-
-@pytest.fixture
-def dock(viewer, layer, qtbot):
-    return open_dock(viewer, qtbot)
-
-
 def choose_kind(dock, kind):
     dock.form.kind.setCurrentIndex(dock.form.kind.findData(None if kind is None else str(kind)))
 

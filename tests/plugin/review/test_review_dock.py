@@ -26,23 +26,6 @@ from .reviewed import (
 )
 
 
-@pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
-    viewer.window._qt_window.resize(1200, 800)
-    return viewer
-
-
-@pytest.fixture
-def layer(viewer):
-    return add_reviewed(viewer)
-
-
-@pytest.fixture
-def dock(viewer, layer, qtbot):
-    return open_dock(viewer, qtbot)
-
-
 def test_maps_at_hand_are_enough_and_every_planted_error_is_listed_in_words(dock, qtbot):
     kinds = found(dock, qtbot)
     assert set(kinds) == {Kind.MISSING, Kind.SPURIOUS, Kind.TOO_LARGE, Kind.TOO_SMALL}
