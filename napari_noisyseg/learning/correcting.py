@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from napari_noisyseg.learning.batches import Batch
 from napari_noisyseg.learning.correction import Correction, Half, Teachers
-from napari_noisyseg.learning.losses import at_least_float32, pixel_loss
+from napari_noisyseg.learning.losses import at_least_float32, image_weights, pixel_loss
 from napari_noisyseg.learning.noise_model import Floats
 from napari_noisyseg.learning.steps import Draw, Method, StepReport
 from napari_noisyseg.learning.trust import PixelMaps, checked_maps, grid_of, together, trust_in
@@ -111,15 +111,22 @@ class Trust(Method):
             logits = at_least_float32(self.network(torch.cat([batch.images, known.images])))
         targets, trust = self.posterior.sample(batch)
         annotated = batch.labels >= 0
-        noisy_losses = soft_loss(logits[:count], targets) * annotated
-        clean_losses = pixel_loss(logits[count:], known.labels)
-        strength = self.config.clean_strength
-        pixels = annotated.sum() + strength * (known.labels >= 0).sum()
-        loss = noisy_losses.sum() + strength * clean_losses.sum()
-        (loss / pixels.clamp_min(1)).backward()
+        known_pixels = known.labels >= 0
+        losses = torch.cat(
+            [
+                soft_loss(logits[:count], targets) * annotated,
+                pixel_loss(logits[count:], known.labels),
+            ]
+        )
+        counted = torch.cat([annotated, known_pixels])
+        weights = image_weights(losses, counted)
+        weights[count:] *= self.config.clean_strength
+        total = (weights * counted).sum().clamp_min(torch.finfo(weights.dtype).tiny)
+        ((weights * losses).sum() / total).backward()
+        found = losses.detach()
         return StepReport(
-            float(noisy_losses.detach().sum() / annotated.sum().clamp_min(1)),
-            float(clean_losses.detach().sum() / (known.labels >= 0).sum().clamp_min(1)),
+            float(found[:count].sum() / annotated.sum().clamp_min(1)),
+            float(found[count:].sum() / known_pixels.sum().clamp_min(1)),
             trust * annotated,
             annotated,
             count + len(known.items),

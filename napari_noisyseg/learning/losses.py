@@ -44,6 +44,34 @@ def mean_loss(logits: Tensor, labels: Tensor, ignore_index: int = -1) -> Tensor:
     return pixel_loss(logits, labels, ignore_index).sum() / annotated
 
 
+def image_weights(losses: Tensor, counted: Tensor) -> Tensor:
+    """Weight of each image of a batch, so that a hard one does not outweigh the others.
+
+    The gradient of the sum of the logarithms of the images' mean losses L_i is that of the sum of
+    L_i / L_i, the divisor held fixed: each image is to gain a share of its own loss. The batch's
+    mean, added to the divisor, bounds what an image with nothing to learn, such as one of
+    background, can count for.
+
+    Parameters
+    ----------
+    losses
+        (B, *spatial), 0 where not counted.
+    counted
+        Bool (B, *spatial), which pixels count.
+
+    Returns
+    -------
+    Tensor
+        ``1 / (L_i + mean L)`` as (B, 1, ...), without gradient; only their ratios mean anything. An
+        image without counted pixels does not change the others.
+    """
+    spatial = tuple(range(1, losses.dim()))
+    pixels = counted.sum(spatial, keepdim=True)
+    each = losses.detach().sum(spatial, keepdim=True) / pixels.clamp_min(1)
+    mean = each.sum() / (pixels > 0).sum().clamp_min(1)
+    return 1 / (each + mean).clamp_min(torch.finfo(each.dtype).eps)
+
+
 def checked_labels(
     logits: Tensor, labels: Tensor, ignore_index: int, *, look: bool = False
 ) -> Tensor:

@@ -126,17 +126,21 @@ def test_a_step_learns_from_targets_and_clean_labels(classes: int, strength: flo
     found = [p.grad.clone() for p in method.network.parameters() if p.grad is not None]
     known = batch.labels >= 0
     targets = torch.stack(method.posterior.target).float()
-    noisy_loss = (soft_loss(method.network(batch.images), targets) * known).sum()
+    noisy_losses = soft_loss(method.network(batch.images), targets) * known
     logits = method.network(clean.images)
     if classes == 2:
         logits = torch.cat([torch.zeros_like(logits), logits], 1)
-    clean_loss = functional.cross_entropy(logits, clean.labels, ignore_index=-1, reduction="sum")
-    pixels = known.sum() * (1 + strength)
-    loss = (noisy_loss + strength * clean_loss) / pixels
+    clean_losses = functional.cross_entropy(logits, clean.labels, ignore_index=-1, reduction="none")
+    pixels = torch.cat([known, known]).sum((1, 2))
+    image_losses = torch.cat([noisy_losses, clean_losses]).sum((1, 2)) / pixels
+    weights = 1 / (image_losses + image_losses.mean()).detach()
+    weights = weights * torch.tensor([1.0] * 3 + [strength] * 3) * pixels
+    loss = (weights * image_losses).sum() / weights.sum()
     expected = torch.autograd.grad(loss, [*method.network.parameters()])
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
-    assert report.noisy_loss == pytest.approx(float(noisy_loss.detach() / known.sum()), rel=1e-4)
-    assert report.clean_loss == pytest.approx(float(clean_loss.detach() / known.sum()), rel=1e-4)
+    of_noisy, of_clean = (float(part.detach().sum()) for part in (noisy_losses, clean_losses))
+    assert report.noisy_loss == pytest.approx(of_noisy / float(known.sum()), rel=1e-4)
+    assert report.clean_loss == pytest.approx(of_clean / float(known.sum()), rel=1e-4)
     assert report.images == 6
     assert report.weights is not None
     assert not report.weights[~known].any()
