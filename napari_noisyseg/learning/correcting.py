@@ -119,10 +119,10 @@ class Trust(Method):
             ]
         )
         counted = torch.cat([annotated, known_pixels])
-        weights = image_weights(losses, counted)
+        weights = image_weights(losses, counted) * counted
         weights[count:] *= self.config.clean_strength
-        total = (weights * counted).sum().clamp_min(torch.finfo(weights.dtype).tiny)
-        ((weights * losses).sum() / total).backward()
+        weights /= weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+        (weights * losses).sum().backward()
         found = losses.detach()
         return StepReport(
             float(found[:count].sum() / annotated.sum().clamp_min(1)),
