@@ -71,3 +71,4 @@ def test_the_window_stays_free_while_a_large_stack_is_searched_and_gone_through(
     )
     assert searching < 0.2 * crowded
     assert deciding < 0.2 * crowded
+    assert max(gaps) < crowded  # nor does the window freeze once
