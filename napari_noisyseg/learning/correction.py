@@ -4,6 +4,9 @@ Two sources speak of a pixel: a teacher, who has seen the image (its probability
 annotation, of which the noise model knows what it is worth at that place (`noise_model`). Where the
 annotation is seen to be better than the teacher, as a whole, it is also followed as a whole, moved
 and reshaped by the noise model: the expected outline.
+
+A mask that marks nothing has no outline. How many pixels such images hold is not known, so they are no
+part of the total, and there is nothing to follow: they are judged pixel by pixel.
 """
 
 from __future__ import annotations
@@ -100,7 +103,7 @@ class Correction:
     followed
         Share of the expected outline in what is trained on.
     total
-        Number of pixels that belong to the class, over all masks.
+        Number of pixels that belong to the class, over all masks that mark any.
     """
 
     masks: Sequence[Mask]
@@ -117,16 +120,18 @@ class Correction:
     def begin(self, teachers: Teachers) -> list[Half]:
         """Correct by the teachers; returns what is to be trained on, each (*grid), 0 to 1."""
         chances = [np.mean(parts, 0) for parts in zip(*teachers.chances, strict=True)]
-        marked = sum(
-            np.count_nonzero(m & a) for m, a in zip(self.masks, self.annotated, strict=True)
-        )
-        found = sum(float(p[a].sum()) for p, a in zip(chances, self.annotated, strict=True))
-        total = shrunk_total(found, float(marked), area_error(teachers.unseen))
+        drawn = [p[a] for p, a, m in zip(chances, self.annotated, self.marked, strict=True) if m]
+        found = sum(float(p.sum()) for p in drawn)
+        self.total = shrunk_total(found, float(sum(self.marked)), area_error(teachers.unseen))
         self.near, self.beyond = self._rates(chances, teachers)
-        self.expected = _with_total([2 * _logit(r) for r in self.beyond], self.annotated, total)
+        self.expected = self._with_total([2 * _logit(r) for r in self.beyond])
         self.followed = self._following(teachers)
-        self.total = total
         return self._conclude(chances)
+
+    @property
+    def marked(self) -> list[int]:
+        """Pixels that every noisy mask marks."""
+        return [np.count_nonzero(m & a) for m, a in zip(self.masks, self.annotated, strict=True)]
 
     def go_on(self, chances: Sequence[Floats]) -> list[Half]:
         """Correct again by what the network that is trained says of all images by now.
@@ -178,8 +183,8 @@ class Correction:
             return 0.0
         own = [[chance > 0.5 for chance in each] for each in teachers.chances]
         with_them = among_them = 0.0
-        for outline, *theirs in zip(self.expected, *own, strict=True):
-            if not any(one.any() for one in theirs):
+        for marked, outline, *theirs in zip(self.marked, self.expected, *own, strict=True):
+            if not (marked and any(one.any() for one in theirs)):
                 continue  # to agree on nothing is not to know
             pairs = [dice(a, b) for i, a in enumerate(theirs) for b in theirs[:i]]
             consensus = float(np.mean(pairs)) ** CONSENSUS
@@ -191,18 +196,33 @@ class Correction:
     def _conclude(self, chances: Sequence[Floats]) -> list[Half]:
         """Put teacher and noise model together; give what is to be trained on."""
         logits, beliefs = [], []
-        for place, (chance, annotated) in enumerate(zip(chances, self.annotated, strict=True)):
+        shares = [self.followed if marked else 0.0 for marked in self.marked]
+        images = zip(chances, self.annotated, shares, strict=True)
+        for place, (chance, annotated, share) in enumerate(images):
             self.check()
             own = logit(chance)
             beyond = BEYOND_BAND * _logit(self.beyond[place])
             added = np.where(ambiguous(chance) & annotated, _logit(self.near[place]), beyond)
             logits.append((own + added).astype(np.float32))
-            by_place = (BELIEVED + self.followed) * _logit(self.beyond[place])
+            by_place = (BELIEVED + share) * _logit(self.beyond[place])
             beliefs.append(expit(own + by_place).astype(np.float16))
         self.belief = beliefs
-        sharp = _with_total([SHARPNESS * z for z in logits], self.annotated, self.total)
-        share = np.float16(self.followed)
-        return [(1 - share) * q + share * y for q, y in zip(sharp, self.expected, strict=True)]
+        sharp = self._with_total([SHARPNESS * z for z in logits])
+        every = zip(shares, sharp, self.expected, strict=True)
+        return [np.float16(1 - share) * q + np.float16(share) * y for share, q, y in every]
+
+    def _with_total(self, logits: Sequence[Floats]) -> list[Half]:
+        """Shift the logits alike where masks mark anything, so that the probabilities have the sum."""
+        every = zip(logits, self.annotated, self.marked, strict=True)
+        values = [z[a] for z, a, marked in every if marked]
+        shift = 0.0
+        if values:
+            joined = np.concatenate(values)
+            shift = root(lambda x: float(expit(joined + x).sum()), self.total)
+        return [
+            expit(z + (shift if marked else 0)).astype(np.float16)
+            for z, marked in zip(logits, self.marked, strict=True)
+        ]
 
 
 class _Sample:
@@ -255,9 +275,10 @@ def shrunk_total(found: float, marked: float, error: float = 0.0) -> float:
 
 
 def area_error(unseen: Sequence[tuple[Floats, Mask, Mask]]) -> float:
-    """Relative standard error of the teachers' total area, by the clean images they have not seen."""
-    off = [float(p[k].sum()) - np.count_nonzero(mask & k) for p, mask, k in unseen]
-    area = sum(np.count_nonzero(mask & k) for _, mask, k in unseen)
+    """Relative standard error of the teachers' total area, by the marked clean images not seen."""
+    marked = [(p[k], mask & k) for p, mask, k in unseen if (mask & k).any()]
+    off = [float(p.sum()) - np.count_nonzero(mask) for p, mask in marked]
+    area = sum(np.count_nonzero(mask) for _, mask in marked)
     return float(np.std(off)) * math.sqrt(len(off)) / area if area else 0.0
 
 
@@ -282,10 +303,3 @@ def reliance(chance: Floats, distance: Floats) -> float:
 def _logit(chance: Half) -> Floats:
     odds: Floats = logit(np.clip(chance.astype(np.float32), SURE, 1 - SURE))
     return odds
-
-
-def _with_total(logits: Sequence[Floats], annotated: Sequence[Mask], total: float) -> list[Half]:
-    """Shift all logits alike, so that the probabilities of annotated pixels have a sum."""
-    values = np.concatenate([z[a] for z, a in zip(logits, annotated, strict=True)])
-    shift = root(lambda x: float(expit(values + x).sum()), total)
-    return [expit(z + shift).astype(np.float16) for z in logits]

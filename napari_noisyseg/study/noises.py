@@ -100,7 +100,7 @@ def parse_noise(text: str) -> SimulatedNoise:
                 f"--noise '{shown(text)[:60]}' cannot be read at '{shown(part)[:40]}': write "
                 f"FAMILY:key=value,key=value, for instance polygon:vertices=4,share=0.7"
             )
-        given[key] = _value(value)
+        given[key.replace("-", "_")] = _value(value)  # as 'simulate' spells its options
     share = given.pop("share", 1.0)
     if isinstance(share, str) or not 0 < share <= 1:
         raise UserError(f"the share of noisy masks is above 0 to 1, not {shown(str(share))[:40]}")

@@ -234,6 +234,8 @@ def test_an_outline_is_followed_where_the_teachers_that_agree_confirm_it() -> No
     # Slices without an object, of which a stack has many, say nothing for it.
     nothing = np.full((SIDE, SIDE), SURE, np.float32)
     stacked = replace(teachers, chances=[[*each, *[nothing] * 50] for each in teachers.chances])
+    small.masks = [*small.masks, *[np.zeros((SIDE, SIDE), bool)] * 50]
+    small.annotated = [*small.annotated, *[np.ones((SIDE, SIDE), bool)] * 50]
     small.expected += [np.zeros((SIDE, SIDE), np.float16)] * 50
     assert small._following(stacked) < 0.2 * MOST_FOLLOWED
     assert right._following(replace(teachers, chances=teachers.chances[:1])) == 0

@@ -39,6 +39,7 @@ def subjects(discs: Path) -> tuple[Subject, ...]:
         ("polygon:vertices=4,placement=random", "polygon:vertices=4,placement=random"),
         ("mixed:share=0.7,beta=0.7", "mixed:beta=0.7,share=0.7"),
         ("none", "none"),
+        ("missing:object-share=0.25", "missing:object_share=0.25"),
     ],
 )
 def test_a_noise_is_read_and_named_without_what_is_the_default(text: str, label: str) -> None:
