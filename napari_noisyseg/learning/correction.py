@@ -6,7 +6,7 @@ annotation is seen to be better than the teacher, as a whole, it is also followe
 and reshaped by the noise model: the expected outline.
 
 A mask that marks nothing has no outline. How many pixels such images hold is not known, so they are no
-part of the total, and there is nothing to follow: they are judged pixel by pixel.
+part of the total; there is nothing to follow; and no pixel lies near it: each is judged by itself.
 """
 
 from __future__ import annotations
@@ -197,12 +197,14 @@ class Correction:
         """Put teacher and noise model together; give what is to be trained on."""
         logits, beliefs = [], []
         shares = [self.followed if marked else 0.0 for marked in self.marked]
-        images = zip(chances, self.annotated, shares, strict=True)
-        for place, (chance, annotated, share) in enumerate(images):
+        images = zip(chances, self.annotated, self.marked, shares, strict=True)
+        for place, (chance, annotated, marked, share) in enumerate(images):
             self.check()
             own = logit(chance)
-            beyond = BEYOND_BAND * _logit(self.beyond[place])
-            added = np.where(ambiguous(chance) & annotated, _logit(self.near[place]), beyond)
+            added = BEYOND_BAND * _logit(self.beyond[place])
+            if marked:
+                near = ambiguous(chance) & annotated
+                added = np.where(near, _logit(self.near[place]), added)
             logits.append((own + added).astype(np.float32))
             by_place = (BELIEVED + share) * _logit(self.beyond[place])
             beliefs.append(expit(own + by_place).astype(np.float16))

@@ -81,8 +81,8 @@ def test_objects_that_were_overlooked_are_found_by_a_network_that_knows_them() -
     missed = [i for i in range(IMAGES) if not i % 3]
     correction, _ = corrected(noisy, true)
     again = correction.go_on([np.where(m, 0.97, 0.03).astype(np.float32) for m in true])
-    for found, least in ((again, 0.4), (correction.belief, 0.9)):
-        assert np.mean([dice(found[i] > 0.5, true[i]) for i in missed]) > least
+    for found in (again, correction.belief):
+        assert np.mean([dice(found[i] > 0.5, true[i]) for i in missed]) > 0.9
     assert not any((target > 0.5).any() for target in again[IMAGES:])
 
 
