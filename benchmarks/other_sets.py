@@ -1,8 +1,11 @@
-r"""Makes sets that nobody looked at while the default was made.
+r"""Makes sets of other kinds than those by which the default was made.
 
 ``slices`` are four slices of each hippocampus volume (needs the development data, ``../shared/data`` or
 ``$NOISYSEG_DATA``), both parts as one object; the first four letters of a name are the volume.
-``objects`` are drawn: up to six wavy ellipses of unequal brightness beside bright lines, in noise.
+``objects`` are drawn: up to six wavy ellipses of unequal brightness beside bright lines, in noise;
+``vessels``: branching bright tubes beside bright spots; ``lesions``: a dark wavy ellipse beside dark
+spots, in two pictures of three, the others show none; ``kinds``: up to three blobs of two classes,
+smooth or striped.
 
     python benchmarks/other_sets.py slices figures/slices
     napari-noisyseg compare figures/slices/images figures/slices/masks --groups 4 --test 50 --clean 10 \
@@ -14,6 +17,10 @@ r"""Makes sets that nobody looked at while the default was made.
         --noise polygon:vertices=3 polygon:vertices=4,placement=random mixed:beta=0.7,share=0.7 \
         --methods trust clean joint oracle --seeds 1 --size 64 --epochs 10 \
         --set shortest_epoch=30 --set sampling=resize --out figures/many_objects
+
+``vessels`` with ``--test 40 --noise none mixed:beta=0.5,share=0.7 markov``, ``lesions`` with ``--test 50
+--noise none polygon:vertices=3 missing:object_share=0.4 --seeds 3``, ``kinds`` with ``--test 40 --noise
+flip:object_share=0.3 --seeds 3 --epochs 30``, and the rest as with ``objects``.
 """
 
 from __future__ import annotations
@@ -22,7 +29,7 @@ import argparse
 import gzip
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +46,8 @@ PLACES = (0.25, 0.4, 0.55, 0.7)
 FEWEST_PIXELS = 20
 SIDE, DRAWN = 96, 110
 Pixels = NDArray[Any]
+Drawn = Iterator[tuple[str, Pixels, Pixels]]
+blur = ndimage.gaussian_filter
 KINDS = {2: np.uint8, 4: np.int16, 8: np.int32, 16: np.float32}
 
 
@@ -52,7 +61,7 @@ def read_volume(path: Path) -> Pixels:
     return values.reshape(shape, order="F")
 
 
-def slices() -> Iterator[tuple[str, Pixels, Pixels]]:
+def slices() -> Drawn:
     """Yield name, image and mask of the slices that hold enough of the object."""
     for path in sorted((DATA / "hippocampus_3d" / "images").glob("*.nii.gz")):
         volume = read_volume(path).astype(float)
@@ -65,23 +74,58 @@ def slices() -> Iterator[tuple[str, Pixels, Pixels]]:
                 yield f"h{number}_{index:02}", grey[:, index], mask[:, index]
 
 
-def objects() -> Iterator[tuple[str, Pixels, Pixels]]:
+def ellipse(rng: np.random.Generator, centre: Pixels, axes: Pixels, *waves: float) -> Pixels:
+    """Draw a turned ellipse with as many waves along its outline; each strength from three waves up."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    turn = rng.uniform(0, 3.14)
+    y = (rows - centre[0]) * np.cos(turn) + (columns - centre[1]) * np.sin(turn)
+    x = -(rows - centre[0]) * np.sin(turn) + (columns - centre[1]) * np.cos(turn)
+    angle = np.arctan2(y / axes[0], x / axes[1])
+    edge = 1.0
+    for place, strength in enumerate(waves):
+        edge = edge + strength * np.sin((3 + 2 * place) * angle + rng.uniform(0, 6))
+    inside: Pixels = np.hypot(y / axes[0], x / axes[1]) < edge
+    return inside
+
+
+def texture(rng: np.random.Generator, coarse: float = 6) -> Pixels:
+    """Draw a background: coarse clouds of unequal strength, and fine grain."""
+    grown = blur(rng.normal(size=(SIDE, SIDE)), 6) * coarse * rng.uniform(0.3, 1)
+    return grown + blur(rng.normal(size=(SIDE, SIDE)), 1.5)
+
+
+def finished(rng: np.random.Generator, image: Pixels, sigma: float) -> Pixels:
+    """Blur a picture, add the camera's noise, and bring it to 8 bits."""
+    image = blur(image, sigma) + rng.normal(size=image.shape) * 0.15
+    return grey_levels(image, np.percentile(image, 0.5))
+
+
+def spots(rng: np.random.Generator, count: int, radii: tuple[float, float]) -> Pixels:
+    """Draw round spots that are no objects."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    image = np.zeros((SIDE, SIDE))
+    for _ in range(count):
+        row, column = rng.uniform(0, SIDE, 2)
+        away = np.hypot(rows - row, columns - column)
+        image += np.exp(-((away / rng.uniform(*radii)) ** 2))
+    return image
+
+
+def touches(one: Pixels, others: Pixels) -> bool:
+    """Whether an object comes within three pixels of the others."""
+    return bool((ndimage.binary_dilation(one, iterations=3) & (others > 0)).any())
+
+
+def objects() -> Drawn:
     """Draw the pictures of several objects."""
     rng = np.random.default_rng(7)
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    blur = ndimage.gaussian_filter
     for number in range(DRAWN):
         mask = np.zeros((SIDE, SIDE), bool)
-        image = blur(rng.normal(size=mask.shape), 6) * 6 * rng.uniform(0.3, 1)
-        image = image + blur(rng.normal(size=mask.shape), 1.5)
+        image = texture(rng)
         for _ in range(rng.integers(2, 7)):
-            (row, column), (a, b) = rng.uniform(12, 84, 2), rng.uniform(6, 15, 2)
-            turn = rng.uniform(0, 3.14)
-            y = (rows - row) * np.cos(turn) + (columns - column) * np.sin(turn)
-            x = -(rows - row) * np.sin(turn) + (columns - column) * np.cos(turn)
-            wave = 1 + 0.15 * np.sin(3 * np.arctan2(y / a, x / b) + rng.uniform(0, 6))
-            one = np.hypot(y / a, x / b) < wave
-            if (ndimage.binary_dilation(one, iterations=3) & mask).any():
+            one = ellipse(rng, rng.uniform(12, 84, 2), rng.uniform(6, 15, 2), 0.15)
+            if touches(one, mask):
                 continue
             mask |= one
             image += rng.uniform(0.6, 1.6) * blur(one.astype(float), 1.2)
@@ -89,8 +133,72 @@ def objects() -> Iterator[tuple[str, Pixels, Pixels]]:
             (row, column), turn = rng.uniform(0, 96, 2), rng.uniform(0, 3.14)
             away = np.abs((rows - row) * np.cos(turn) + (columns - column) * np.sin(turn))
             image += 0.8 * np.exp(-((away / 2) ** 2))
-        image = blur(image, 0.7) + rng.normal(size=image.shape) * 0.15
-        yield f"m{number:03}", grey_levels(image, np.percentile(image, 0.5)), mask
+        yield f"m{number:03}", finished(rng, image, 0.7), mask
+
+
+def vessels() -> Drawn:
+    """Draw the pictures of branching tubes."""
+    rng = np.random.default_rng(11)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+
+    def grow(
+        mask: Pixels, row: float, column: float, angle: float, width: float, depth: int
+    ) -> None:
+        for step in range(110):
+            row, column = row + np.sin(angle), column + np.cos(angle)
+            angle += rng.normal() * 0.12
+            if not (-3 < row < SIDE + 3 and -3 < column < SIDE + 3):
+                return
+            mask[np.hypot(rows - row, columns - column) < width] = True
+            if depth < 2 and step > 8 and rng.random() < 0.04:
+                turned = angle + rng.choice([-1, 1]) * rng.uniform(0.5, 1)
+                grow(mask, row, column, turned, 0.75 * width, depth + 1)
+
+    for number in range(DRAWN):
+        mask = np.zeros((SIDE, SIDE), bool)
+        image = 0.8 * texture(rng)
+        for _ in range(rng.integers(1, 4)):
+            side, along = rng.integers(4), rng.uniform(10, 86)
+            row, column, angle = [
+                (0, along, 1.57), (SIDE, along, -1.57), (along, 0, 0), (along, SIDE, 3.14)
+            ][side]  # fmt: skip
+            grow(mask, row, column, angle + rng.normal() * 0.3, rng.uniform(2, 4.5), 0)
+        image += rng.uniform(0.6, 1.3) * blur(mask.astype(float), 1)
+        image += spots(rng, 4, (3, 6))
+        yield f"v{number:03}", finished(rng, image, 0.6), mask
+
+
+def lesions() -> Drawn:
+    """Draw pictures of which one in three shows no object."""
+    rng = np.random.default_rng(12)
+    for number in range(130):
+        mask = np.zeros((SIDE, SIDE), bool)
+        image = texture(rng)
+        if rng.random() < 0.65:
+            mask = ellipse(rng, rng.uniform(20, 76, 2), rng.uniform(8, 26, 2), 0.15, 0.1)
+            image -= rng.uniform(0.7, 1.6) * blur(mask.astype(float), 1.5)
+        image -= spots(rng, 2, (3, 8))
+        yield f"e{number:03}", finished(rng, image, 0.7), mask
+
+
+def kinds() -> Drawn:
+    """Draw the pictures of two classes, smooth and striped."""
+    rng = np.random.default_rng(33)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    for number in range(120):
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        image = texture(rng, 4)
+        for _ in range(rng.integers(1, 4)):
+            one = ellipse(rng, rng.uniform(14, 82, 2), rng.uniform(9, 17, 2), 0.12)
+            if touches(one, mask):
+                continue
+            mask[one] = kind = int(rng.integers(1, 3))
+            image += rng.uniform(0.6, 1.2) * blur(one.astype(float), 1.2)
+            if kind == 2:
+                angle = rng.uniform(0, 3.14)
+                stripes = np.sin((rows * np.cos(angle) + columns * np.sin(angle)) * 1.1)
+                image += 0.7 * blur(one.astype(float), 1) * stripes
+        yield f"k{number:03}", finished(rng, image, 0.6), mask * np.uint8(127)
 
 
 def grey_levels(values: Pixels, darkest: float) -> Pixels:
@@ -99,18 +207,24 @@ def grey_levels(values: Pixels, darkest: float) -> Pixels:
     return (np.clip(stretched, 0, 1) * 255).astype(np.uint8)
 
 
+SETS: dict[str, Callable[[], Drawn]] = {
+    "slices": slices, "objects": objects, "vessels": vessels, "lesions": lesions, "kinds": kinds
+}  # fmt: skip
+
+
 def main() -> None:
     """Write a set."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("which", choices=("slices", "objects"))
+    parser.add_argument("which", choices=tuple(SETS))
     parser.add_argument("out", type=Path, help="folder to write images/ and masks/ into")
     given = parser.parse_args()
     for name in ("images", "masks"):
         (given.out / name).mkdir(parents=True, exist_ok=True)
     written = 0
-    for name, image, mask in slices() if given.which == "slices" else objects():
+    for name, image, mask in SETS[given.which]():
         write_file(given.out / "images" / f"{name}.png", png_bytes(image))
-        write_file(given.out / "masks" / f"{name}.png", png_bytes((mask * 255).astype(np.uint8)))
+        grey = mask.astype(np.uint8) * 255 if mask.dtype == bool else mask
+        write_file(given.out / "masks" / f"{name}.png", png_bytes(grey))
         written += 1
     print(f"{written} images and masks in {given.out}")
 

@@ -131,7 +131,8 @@ class Correction:
     @property
     def marked(self) -> list[int]:
         """Pixels that every noisy mask marks."""
-        return [np.count_nonzero(m & a) for m, a in zip(self.masks, self.annotated, strict=True)]
+        every = zip(self.masks, self.annotated, strict=True)
+        return [int(np.count_nonzero(mask & known)) for mask, known in every]
 
     def go_on(self, chances: Sequence[Floats]) -> list[Half]:
         """Correct again by what the network that is trained says of all images by now.

@@ -31,9 +31,7 @@ def teachers_of(masks: list[np.ndarray]) -> Teachers:
     judged = suspecting(known, 99)
     return Teachers(
         [suspecting(masks, seed) for seed in range(3)],
-        rater_of(
-            [p[ambiguous(p)] for p in judged], [m[ambiguous(p)] for m, p in zip(known, judged)]
-        ),
+        rater_of(judged, known, ambiguous),
         rater_of(judged, known),
         [(p, m, np.ones_like(m)) for p, m in zip(judged, known, strict=True)],
     )
