@@ -278,7 +278,10 @@ def shrunk_total(found: float, marked: float, error: float = 0.0) -> float:
 
 
 def area_error(unseen: Sequence[tuple[Floats, Mask, Mask]]) -> float:
-    """Relative standard error of the teachers' total area, by the marked clean images not seen."""
+    """Relative standard error of the teachers' total area.
+
+    Measured on the clean images with an object that they have not seen; 0 if there are none.
+    """
     marked = [(p[k], mask & k) for p, mask, k in unseen if (mask & k).any()]
     off = [float(p.sum()) - np.count_nonzero(mask) for p, mask in marked]
     area = sum(np.count_nonzero(mask) for _, mask in marked)

@@ -37,8 +37,8 @@ def teachers_of(masks: list[np.ndarray]) -> Teachers:
     )
 
 
-def with_empty(count: int = EMPTY) -> list[np.ndarray]:
-    return [*truths(IMAGES), *[np.zeros_like(truths(1)[0])] * count]
+def with_empty() -> list[np.ndarray]:
+    return [*truths(IMAGES), *[np.zeros_like(truths(1)[0])] * EMPTY]
 
 
 def corrected(
