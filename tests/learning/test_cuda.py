@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_noisyseg import pixel_weights, predict, train
+from napari_noisyseg import StoppedError, pixel_weights, predict, train
+from napari_noisyseg.learning.events import StepDone
 from napari_noisyseg.model.networks import NetworkSpec, build_network
 
 pytestmark = [
@@ -62,3 +63,43 @@ def test_a_training_runs_and_gives_the_memory_back(method, precision):
     del training
     gc.collect()
     assert torch.cuda.memory_allocated() == before
+
+
+@pytest.mark.parametrize(("begun", "ended"), [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")])
+@pytest.mark.parametrize("method", ["trust", "evidence"])
+def test_a_run_broken_off_goes_on_there_and_elsewhere(method, begun, ended, tmp_path):
+    data = {"noisy": _arrays(6, 0), "clean": _arrays(3, 1)}
+    settings = {
+        "method": method, "epochs": 3, "shortest_epoch": 6, "size": 32, "width": 8,
+        "correct_every": 4,
+    }  # fmt: skip
+    steps = 0
+    for event in train(**data, out=tmp_path / "run", device=begun, **settings):
+        steps += isinstance(event, StepDone)
+        if steps == 8:
+            break
+    assert steps == 8
+    training = train(**data, out=tmp_path / "run", resume=True, device=ended, **settings)
+    done = [event.step for event in training if isinstance(event, StepDone)]
+    assert done[-1] == 18
+    assert min(done) > 1
+    images, masks = _arrays(4, 2)
+    found = [predict(tmp_path / "run", images, device=device) for device in ("cpu", "cuda")]
+    for mask, on_cpu, on_gpu in zip(masks, *found, strict=True):
+        assert np.allclose(on_cpu, on_gpu, atol=1e-3)
+        assert np.mean((on_gpu > 0.5) == mask) > 0.9
+
+
+def test_the_memory_of_the_gpu_running_out_is_one_sentence():
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(2**29 / total)
+    data = {"noisy": _arrays(6, 0), "clean": _arrays(3, 1)}
+    try:
+        with pytest.raises(StoppedError, match=r"^memory ran out: .*(size|batch)"):
+            list(train(**data, device="cuda", epochs=1, size=512, width=64))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    gc.collect()
+    # Nothing of the failed run is held.
+    list(train(**data, device="cuda", epochs=1, size=32, width=8))
