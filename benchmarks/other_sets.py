@@ -1,7 +1,8 @@
 r"""Makes sets of other kinds than those by which the default was made.
 
-``slices`` are four slices of each hippocampus volume (needs the development data, ``../shared/data`` or
-``$NOISYSEG_DATA``), both parts as one object; the first four letters of a name are the volume.
+``volumes`` are those of the hippocampus (need the development data, ``../shared/data`` or
+``$NOISYSEG_DATA``), both parts as one object, and ``slices`` four slices of each, whose first
+four letters are the volume.
 ``objects`` are drawn: up to six wavy ellipses of unequal brightness beside bright lines, in noise;
 ``vessels``: branching bright tubes beside bright spots; ``lesions``: a dark wavy ellipse beside dark
 spots, in two pictures of three, the others show none; ``kinds``: up to three blobs of two classes,
@@ -20,7 +21,9 @@ smooth or striped.
 
 ``vessels`` with ``--test 40 --noise none mixed:beta=0.5,share=0.7 markov``, ``lesions`` with ``--test 50
 --noise none polygon:vertices=3 missing:object_share=0.4 --seeds 3``, ``kinds`` with ``--test 40 --noise
-flip:object_share=0.3 --seeds 3 --epochs 30``, and the rest as with ``objects``.
+flip:object_share=0.3 --seeds 3 --epochs 30``, and the rest as with ``objects``. ``volumes``, on a GPU,
+with ``--test 10 --clean 6 --noise none polygon:vertices=3 box mixed markov --seeds 3 --size 32
+--set dimensions=3 --set noisy_batch=4 --set clean_batch=4 --jobs 6`` and the rest as with ``slices``.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_noisyseg.annotation.encoding import png_bytes
+from napari_noisyseg.annotation.encoding import png_bytes, tiff_bytes
 from napari_noisyseg.files import write_file
 
 DATA = Path(os.environ.get("NOISYSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -61,16 +64,21 @@ def read_volume(path: Path) -> Pixels:
     return values.reshape(shape, order="F")
 
 
-def slices() -> Drawn:
-    """Yield name, image and mask of the slices that hold enough of the object."""
+def volumes() -> Drawn:
+    """Yield name, image and mask of the volumes."""
     for path in sorted((DATA / "hippocampus_3d" / "images").glob("*.nii.gz")):
         volume = read_volume(path).astype(float)
         mask = read_volume(DATA / "hippocampus_3d" / "masks" / path.name) > 0
-        grey = grey_levels(volume, volume.min())
-        number = path.name.split("_")[1][:3]
+        yield path.name.split(".")[0], grey_levels(volume, volume.min()), mask
+
+
+def slices() -> Drawn:
+    """Yield name, image and mask of the slices that hold enough of the object."""
+    for name, grey, mask in volumes():
         for place in PLACES:
-            index = int(place * volume.shape[1])
+            index = int(place * mask.shape[1])
             if np.count_nonzero(mask[:, index]) >= FEWEST_PIXELS:
+                number = name.split("_")[1]
                 yield f"h{number}_{index:02}", grey[:, index], mask[:, index]
 
 
@@ -208,7 +216,8 @@ def grey_levels(values: Pixels, darkest: float) -> Pixels:
 
 
 SETS: dict[str, Callable[[], Drawn]] = {
-    "slices": slices, "objects": objects, "vessels": vessels, "lesions": lesions, "kinds": kinds
+    "volumes": volumes, "slices": slices, "objects": objects, "vessels": vessels,
+    "lesions": lesions, "kinds": kinds,
 }  # fmt: skip
 
 
@@ -222,9 +231,10 @@ def main() -> None:
         (given.out / name).mkdir(parents=True, exist_ok=True)
     written = 0
     for name, image, mask in SETS[given.which]():
-        write_file(given.out / "images" / f"{name}.png", png_bytes(image))
+        kind, encoded = ("png", png_bytes) if image.ndim == 2 else ("tif", tiff_bytes)
+        write_file(given.out / "images" / f"{name}.{kind}", encoded(image))
         grey = mask.astype(np.uint8) * 255 if mask.dtype == bool else mask
-        write_file(given.out / "masks" / f"{name}.png", png_bytes(grey))
+        write_file(given.out / "masks" / f"{name}.{kind}", encoded(grey))
         written += 1
     print(f"{written} images and masks in {given.out}")
 

@@ -8,7 +8,7 @@ masks. Every so many steps, what it has learned takes the teachers' place.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,12 @@ from napari_noisyseg.learning.losses import at_least_float32, image_weights, pix
 from napari_noisyseg.learning.noise_model import Floats
 from napari_noisyseg.learning.steps import Draw, Method, StepReport
 from napari_noisyseg.learning.trust import PixelMaps, checked_maps, grid_of, together, trust_in
+from napari_noisyseg.learning.whole_objects import Seen
 
 CORRECTION_COST = 0.1
 """Largest share of a run's work that looking at all images again may take."""
+CONTROLS = 30
+"""Clean images at most that tell how often the network errs about whole objects."""
 
 
 class PosteriorMaps:
@@ -144,7 +147,13 @@ class Trust(Method):
             return False
         return step - self.corrected_at >= self.interval or step == self.steps
 
-    def go_on(self, step: int, chances: Callable[[int], Floats], check: Callable[[], None]) -> None:
+    def go_on(
+        self,
+        step: int,
+        chances: Callable[[int], Floats],
+        clean: Iterable[tuple[Floats, Tensor]],
+        check: Callable[[], None],
+    ) -> None:
         """Correct the noisy masks by what the averaged network says of them by now.
 
         Parameters
@@ -153,12 +162,20 @@ class Trust(Method):
             Steps done.
         chances
             Gives the probabilities (classes - 1, *frame) of a noisy image.
+        clean
+            Probabilities (classes - 1, *frame) and labels (*frame) of clean images.
         check
             Called for every image; may raise, and then nothing has changed.
         """
         seen = [self.posterior.look(chances(i), i) for i in range(len(self.posterior.grids))]
         fresh = [self._correction(c + 1, check, old) for c, old in enumerate(self.corrections)]
-        targets = [one.go_on([p[c] for p in seen]) for c, one in enumerate(fresh)]
+        controls: list[list[Seen]] = [[] for _ in fresh]
+        for chance, labels in clean:
+            check()
+            known, truth = (labels >= 0).numpy(), labels.numpy()
+            for c, one in enumerate(controls):
+                one.append(Seen((chance[c] > 0.5) & known, truth == c + 1))
+        targets = [one.go_on([p[c] for p in seen], controls[c]) for c, one in enumerate(fresh)]
         self._keep(fresh, targets, step)
 
     def state(self) -> dict[str, Any]:

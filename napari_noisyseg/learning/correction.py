@@ -33,6 +33,7 @@ from napari_noisyseg.learning.noise_model import (
     outline_of,
     root,
 )
+from napari_noisyseg.learning.whole_objects import Contradictions, Seen, contradictions
 
 Half = NDArray[np.float16]
 
@@ -124,9 +125,9 @@ class Correction:
         found = sum(float(p.sum()) for p in drawn)
         self.total = shrunk_total(found, float(sum(self.marked)), area_error(teachers.unseen))
         self.near, self.beyond = self._rates(chances, teachers)
-        self.expected = self._with_total([2 * _logit(r) for r in self.beyond])
+        self.expected = self._with_total([2 * _logit(r) for r in self.beyond], self.total)
         self.followed = self._following(teachers)
-        return self._conclude(chances)
+        return self._conclude(chances, Contradictions.none(len(chances)))
 
     @property
     def marked(self) -> list[int]:
@@ -134,13 +135,29 @@ class Correction:
         every = zip(self.masks, self.annotated, strict=True)
         return [int(np.count_nonzero(mask & known)) for mask, known in every]
 
-    def go_on(self, chances: Sequence[Floats]) -> list[Half]:
+    def go_on(self, chances: Sequence[Floats], clean: Sequence[Seen] = ()) -> list[Half]:
         """Correct again by what the network that is trained says of all images by now.
 
         The noise model stays the teachers': the network has learned from the annotations, and would
-        confirm them. Returns what is to be trained on, each (*grid), 0 to 1.
+        confirm them. But where even so it contradicts whole objects, and more of them than in clean
+        images, an annotation is worth no more than that.
+
+        Parameters
+        ----------
+        chances
+            The network's probabilities of all noisy images, each (*grid).
+        clean
+            What it finds in clean images, and what is there.
+
+        Returns
+        -------
+        list of ndarray
+            What is to be trained on, each (*grid), 0 to 1.
         """
-        return self._conclude([np.clip(p, SURE, 1 - SURE) for p in chances])
+        every = zip(chances, self.masks, self.annotated, strict=True)
+        seen = [Seen((p > 0.5) & known, mask & known) for p, mask, known in every]
+        against = contradictions(seen, clean)
+        return self._conclude([np.clip(p, SURE, 1 - SURE) for p in chances], against)
 
     def _rates(
         self, chances: Sequence[Floats], teachers: Teachers
@@ -194,34 +211,40 @@ class Correction:
         relative = with_them / max(among_them, 1e-6)
         return MOST_FOLLOWED * float(expit((relative - AGREEING) / SLOPE))
 
-    def _conclude(self, chances: Sequence[Floats]) -> list[Half]:
+    def _conclude(self, chances: Sequence[Floats], against: Contradictions) -> list[Half]:
         """Put teacher and noise model together; give what is to be trained on."""
-        logits, beliefs = [], []
-        shares = [self.followed if marked else 0.0 for marked in self.marked]
-        images = zip(chances, self.annotated, self.marked, shares, strict=True)
-        for place, (chance, annotated, marked, share) in enumerate(images):
+        logits, beliefs, marks = [], [], self.marked
+        images = zip(chances, self.annotated, marks, strict=True)
+        for place, (chance, annotated, marked) in enumerate(images):
             self.check()
-            own = logit(chance)
-            added = BEYOND_BAND * _logit(self.beyond[place])
+            own, by_place = logit(chance), _logit(self.beyond[place])
+            added = BEYOND_BAND * by_place
             if marked:
                 near = ambiguous(chance) & annotated
                 added = np.where(near, _logit(self.near[place]), added)
-            logits.append((own + added).astype(np.float32))
-            by_place = (BELIEVED + share) * _logit(self.beyond[place])
-            beliefs.append(expit(own + by_place).astype(np.float16))
+            believed = (BELIEVED + (self.followed if marked else 0.0)) * by_place
+            most = logit(against.worth(place)).astype(np.float32)
+            logits.append((own + np.clip(added, -most, most)).astype(np.float32))
+            beliefs.append(expit(own + np.clip(believed, -most, most)).astype(np.float16))
         self.belief = beliefs
-        sharp = self._with_total([SHARPNESS * z for z in logits])
-        every = zip(shares, sharp, self.expected, strict=True)
-        return [np.float16(1 - share) * q + np.float16(share) * y for share, q, y in every]
+        total = larger_change(self.total, sum(marks), against.missing_pixels(marks))
+        sharp = self._with_total([SHARPNESS * z for z in logits], total)
+        given = []
+        for place, (marked, q, y) in enumerate(zip(marks, sharp, self.expected, strict=True)):
+            share = (self.followed if marked else 0.0) * against.mistaken_at(place)
+            worth = against.worth(place)
+            outline = np.clip(y, 1 - worth, worth).astype(np.float16)
+            given.append(_half(1 - share) * q + _half(share) * outline)
+        return given
 
-    def _with_total(self, logits: Sequence[Floats]) -> list[Half]:
-        """Shift the logits alike where masks mark anything, so that the probabilities have the sum."""
+    def _with_total(self, logits: Sequence[Floats], total: float) -> list[Half]:
+        """Shift the logits alike where masks mark anything, so that the probabilities' sum is given."""
         every = zip(logits, self.annotated, self.marked, strict=True)
         values = [z[a] for z, a, marked in every if marked]
         shift = 0.0
         if values:
             joined = np.concatenate(values)
-            shift = root(lambda x: float(expit(joined + x).sum()), self.total)
+            shift = root(lambda x: float(expit(joined + x).sum()), total)
         return [
             expit(z + (shift if marked else 0)).astype(np.float16)
             for z, marked in zip(logits, self.marked, strict=True)
@@ -277,6 +300,16 @@ def shrunk_total(found: float, marked: float, error: float = 0.0) -> float:
     return marked * math.exp(float(shrunk(change, math.hypot(MOVED, error))))
 
 
+def larger_change(total: float, marked: float, missing: float) -> float:
+    """Give the pixels that belong to a class, if whole objects of so many pixels are missing.
+
+    The teachers' total may count them already, so of two changes of the same sign the larger one counts;
+    of different signs, both.
+    """
+    known = total - marked
+    return marked + (max(known, missing, key=abs) if known * missing > 0 else known + missing)
+
+
 def area_error(unseen: Sequence[tuple[Floats, Mask, Mask]]) -> float:
     """Relative standard error of the teachers' total area.
 
@@ -304,6 +337,10 @@ def reliance(chance: Floats, distance: Floats) -> float:
     deep = chance[distance >= np.median(distance[inside])].mean()
     far = chance[distance <= np.median(distance)].mean()
     return float(np.clip(deep - far, 1e-3, 1))
+
+
+def _half(share: Any) -> Any:
+    return np.asarray(share, np.float16)
 
 
 def _logit(chance: Half) -> Floats:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.learning.batches import Stream
-from napari_noisyseg.learning.correcting import Trust
+from napari_noisyseg.learning.correcting import CONTROLS, Trust
 from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.interruption import all_or_nothing
 from napari_noisyseg.learning.methods import make_method, tangents_agree
@@ -140,8 +140,12 @@ class Learner:
         """Let the method correct the noisy masks again where that is due; `check` may raise."""
         method = self.method
         if isinstance(method, Trust) and method.is_due(self.step):
+            chosen = range(0, len(self.clean), max(1, math.ceil(len(self.clean) / CONTROLS)))
+            clean = ((chances_of(self.model, self.clean, i), self.clean.get(i)[1]) for i in chosen)
             with memory_advice(self.advice):
-                method.go_on(self.step, lambda i: chances_of(self.model, self.noisy, i), check)
+                method.go_on(
+                    self.step, lambda i: chances_of(self.model, self.noisy, i), clean, check
+                )
 
     def check_tangent(self) -> str:
         """Hold the difference to forward mode once; fall back to forward mode; say so."""

@@ -173,7 +173,7 @@ def test_masks_are_due_at_the_start_of_each_interval_and_at_the_end() -> None:
     for step in range(11):
         if method.is_due(step):
             due.append(step)
-            method.go_on(step, lambda i: chances_of(noisy, 5)[i][None], lambda: None)
+            method.go_on(step, lambda i: chances_of(noisy, 5)[i][None], (), lambda: None)
             assert not method.is_due(step)
     assert due == [4, 8, 10]
 
@@ -193,7 +193,7 @@ def test_a_state_is_restored_whole() -> None:
     assert (other.corrected_at, len(other.corrections)) == (one.corrected_at, 2)
     seen = [np.stack([chances_of(noisy, 7, c)[i] for c in (1, 2)]) for i in range(3)]
     for method in (one, other):
-        method.go_on(6, lambda i: seen[i], lambda: None)
+        method.go_on(6, lambda i: seen[i], (), lambda: None)
     for i in range(3):
         assert torch.equal(one.maps.whole(i), other.maps.whole(i))
         assert torch.equal(one.posterior.target[i], other.posterior.target[i])
@@ -231,6 +231,8 @@ def test_a_check_that_raises_leaves_the_last_corrections() -> None:
     noisy = NoisyFake(3)
     method = corrected(noisy)
     before = copy.deepcopy((method.state(), method.maps.state()))
+    unsure = np.full((2, SIDE, SIDE), 0.3, np.float32)
+    clean = [(unsure, torch.ones((SIDE, SIDE), dtype=torch.int64))]
     for limit in (0, 2, 4, 5):
         left = limit
 
@@ -241,7 +243,7 @@ def test_a_check_that_raises_leaves_the_last_corrections() -> None:
                 raise Interrupted
 
         with pytest.raises(Interrupted):
-            method.go_on(4, lambda i: np.full((2, SIDE, SIDE), 0.3, np.float32), check)
+            method.go_on(4, lambda i: unsure, clean, check)
         assert_same((method.state(), method.maps.state()), before)
 
 

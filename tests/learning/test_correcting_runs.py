@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from napari_noisyseg import UserError
+from napari_noisyseg.learning import correction as correction_module
 from napari_noisyseg.learning import trust as maps_module
 from napari_noisyseg.learning.events import (
     Checkpointed,
@@ -23,6 +24,7 @@ from napari_noisyseg.learning.events import (
     TeacherStep,
 )
 from napari_noisyseg.learning.training import train
+from napari_noisyseg.learning.whole_objects import Contradictions, contradictions
 from napari_noisyseg.model.checkpoints import read_checkpoint
 from napari_noisyseg.model.configuration import TrainingConfig
 
@@ -203,6 +205,22 @@ def test_it_trains_on_volumes_on_a_coarser_grid(monkeypatch: pytest.MonkeyPatch)
     clean = [list(part) for part in pictures(2, 1, (8, SIDE, SIDE))]
     config = config_of(dimensions=3, epochs=1, shortest_epoch=3)
     assert_trained(list(train(config=config, noisy=tuple(volumes), clean=tuple(clean))))
+
+
+@pytest.mark.parametrize(("clean", "looked_at"), [(1, 1), (30, 30), (31, 16), (65, 22)])
+def test_a_bounded_number_of_clean_images_tells_how_often_the_network_errs(
+    clean: int, looked_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+
+    def counted(noisy: Any, known: Any) -> Contradictions:
+        counts.append((len(noisy), len(known)))
+        return contradictions(noisy, known)
+
+    monkeypatch.setattr(correction_module, "contradictions", counted)
+    config = config_of(validation_share=0, epochs=1, shortest_epoch=1, teacher_steps=1)
+    list(train(config=config, noisy=pictures(2, 0), clean=pictures(clean, 1)))
+    assert counts == [(2, looked_at)]
 
 
 def assert_trained(events: list[Event]) -> None:

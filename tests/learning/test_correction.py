@@ -21,6 +21,7 @@ from napari_noisyseg.learning.correction import (
     shrunk_total,
 )
 from napari_noisyseg.learning.noise_model import SURE, Rater, ambiguous, outline_of, rater_of
+from napari_noisyseg.learning.whole_objects import Seen
 
 SIDE = 48
 
@@ -157,7 +158,9 @@ def test_the_noise_model_is_believed_the_more_the_teachers_confirm_its_outline(f
     correction.followed, correction.total = followed, 200.0
     correction.near = correction.expected = [np.full((SIDE, SIDE), 0.5, np.float16)]
     correction.beyond = [np.full((SIDE, SIDE), 0.8, np.float16)]
-    correction.go_on([np.full((SIDE, SIDE), 0.3, np.float32)])
+    nothing = np.zeros((SIDE, SIDE), bool)
+    finds_nothing_anywhere = [Seen(nothing, ~nothing)]
+    correction.go_on([np.full((SIDE, SIDE), 0.3, np.float32)], finds_nothing_anywhere)
     odds = 0.3 / 0.7 * (0.8 / 0.2) ** (0.4 + followed)
     assert np.allclose(correction.belief[0], odds / (1 + odds), atol=2e-3)
 
