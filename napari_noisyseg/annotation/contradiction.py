@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_noisyseg.annotation.classes import IGNORED
 
 # Neither witness is ever sure: one that says 0 or 1 must not silence the other.
 _SUREST = 0.99
+_RIM = 0.15
+"""Width of an object's rim, as a share of the square root of its area."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Contradiction:
     error
         (height, width) float32, 0 to 1: probability that the label is wrong; 0 where not judged.
     other
-        (height, width), class indices: the likeliest class but the given one.
+        (height, width), class indices: the likeliest class but the given one; in the rim of an object
+        that is another object's class as a whole, that class.
     classes
         Number of classes.
     """
@@ -97,7 +101,35 @@ def contradiction(
         odds = _odds(right) * _odds(trust)
         error = 1 / (1 + np.sqrt(odds))
     error = np.where(judged, error, np.float32(0)).astype(np.float32, copy=False)
+    if classes > 2:
+        _keep_rims(given, error, other, classes)
     return Contradiction(given, judged, error, other, classes)
+
+
+def _keep_rims(
+    given: NDArray[Any], error: NDArray[np.float32], other: NDArray[Any], classes: int
+) -> None:
+    """Let objects that change their class do so with their rim.
+
+    A network's outline runs a little inside or outside of the annotated one. Where most of an annotated
+    object is of another class, the narrow part of it that would become background becomes that class.
+    """
+    contradicted = error > 0.5
+    exchanged = contradicted & (other > 0) & (given > 0)
+    for label in np.unique(given[exchanged]):
+        objects, count = ndimage.label(given == label, np.ones((3, 3)))
+        areas = np.bincount(objects.ravel())
+        windows = ndimage.find_objects(objects)
+        for rival in range(1, classes):
+            changed = exchanged & (other == rival) & (objects > 0)
+            votes = np.bincount(objects[changed], minlength=count + 1)
+            for index in np.flatnonzero(2 * votes[1:] > areas[1:]):
+                window = windows[index]
+                inside = objects[window] == index + 1
+                away = ndimage.distance_transform_edt(~(changed[window] & inside))
+                rim = inside & (away <= max(1.0, _RIM * np.sqrt(areas[index + 1])))
+                rim &= contradicted[window] & (other[window] == 0)
+                other[window][rim] = rival
 
 
 def _label_and_rival(

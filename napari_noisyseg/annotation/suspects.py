@@ -300,8 +300,13 @@ def _suspect(
         proposed = 1 - proposed
     belief = credibility(proposed, None if trust is None else trust[window][mask], certainty)
     area = int(mask.sum())
-    gained = float(wrong.sum(dtype=np.float64))
-    after = overlap.moved(start, end, area, area - gained, gained)
+    lost = float(wrong.sum(dtype=np.float64))
+    # What is wrong is of the proposed class or, in a rim, of a third one.
+    gained = lost
+    if len(chances) > 2:
+        others = np.maximum(1 - chances[start][window][mask], proposed)
+        gained = float((wrong * proposed / np.maximum(others, 1e-6)).sum(dtype=np.float64))
+    after = overlap.moved(start, end, area, area - lost, gained)
     rise = after - overlap.dice
     rows, columns = window
     return Suspect(
