@@ -7,6 +7,9 @@ and reshaped by the noise model: the expected outline.
 
 A mask that marks nothing has no outline. How many pixels such images hold is not known, so they are no
 part of the total; there is nothing to follow; and no pixel lies near it: each is judged by itself.
+
+Later the network that is trained takes the teachers' place, and is heard about whole objects
+(`whole_objects`), of which outlines tell nothing.
 """
 
 from __future__ import annotations

@@ -83,11 +83,13 @@ def contradictions(noisy: Sequence[Seen], clean: Sequence[Seen]) -> Contradictio
     """Compare what a network finds with noisy masks and, for its own mistakes, with clean ones.
 
     Where it contradicts a share s of the area of all objects in noisy masks, and m in clean ones, it
-    errs in ``min(1, max(m, MISTAKEN) / s)`` of these cases.
+    errs in ``min(1, max(m, MISTAKEN) / s)`` of these cases; in all of them where no clean image has an
+    object to tell.
     """
     kinds = [_kinds(seen) for seen in noisy]
-    share = _shares(kinds, noisy)
-    own = np.maximum(_shares([_kinds(seen) for seen in clean], clean), MISTAKEN)
+    share, _ = _shares(kinds, noisy)
+    own, area = _shares([_kinds(seen) for seen in clean], clean)
+    own = np.where(area > 0, np.maximum(own, MISTAKEN), 1.0)
     return Contradictions(kinds, np.append(1.0, own / np.maximum(share, own)))
 
 
@@ -107,10 +109,12 @@ def _kinds(seen: Seen) -> NDArray[np.uint8]:
     return kinds
 
 
-def _shares(kinds: Sequence[NDArray[np.uint8]], seen: Sequence[Seen]) -> NDArray[np.float64]:
-    """Area of the contradicted objects over that of all: of the annotated ones, and of those found."""
+def _shares(
+    kinds: Sequence[NDArray[np.uint8]], seen: Sequence[Seen]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Area of the contradicted objects over that of all, and that of all: annotated ones, found ones."""
     contradicted, area = np.zeros(2), np.zeros(2)
     for image, one in zip(kinds, seen, strict=True):
         contradicted += np.bincount(image.ravel(), minlength=3)[1:]
         area += np.count_nonzero(one.annotated), np.count_nonzero(one.found)
-    return contradicted / np.maximum(area, 1)
+    return contradicted / np.maximum(area, 1), area

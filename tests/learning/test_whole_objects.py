@@ -82,9 +82,19 @@ def test_the_network_errs_as_often_as_it_does_on_clean_images():
     assert contradictions([], []).mistaken == pytest.approx([1, 1, 1])
 
 
+def test_where_no_clean_image_has_an_object_the_network_is_not_believed():
+    noisy = [Seen(NOTHING, HERE)] * 4 + [Seen(THERE, NOTHING)] * 4
+    assert contradictions(noisy, []).mistaken == pytest.approx([1, 1, 1])
+    unseen = [Seen(NOTHING, NOTHING)]
+    assert contradictions(noisy, unseen).mistaken == pytest.approx([1, 1, 1])
+    known = [Seen(HERE, HERE)]
+    assert contradictions(noisy, known).mistaken == pytest.approx([1, MISTAKEN, MISTAKEN])
+
+
 def test_objects_count_by_their_area():
     noisy = [Seen(box(4, 4), box(4, 4) | box(30, 30, 2)), Seen(box(4, 4), box(4, 4))]
-    assert contradictions(noisy, []).mistaken == pytest.approx([1, 1, 1]), "a speck is not much"
+    known = [Seen(HERE, HERE)]
+    assert contradictions(noisy, known).mistaken == pytest.approx([1, 1, 1]), "a speck is not much"
 
 
 def test_what_is_missing_from_the_total_is_counted_where_anything_is_marked():
