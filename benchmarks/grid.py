@@ -29,7 +29,7 @@ NOISES = " ".join(
 )  # fmt: skip
 SHARED = "--epochs 10 --set shortest_epoch=30 --set sampling=resize"
 ALTERNATIVES = ("clean", "joint", "finetune", "meanteacher")
-OTHERS = ("plain", "gce", "tloss", "evidence", "paper")
+OTHERS = ("plain", "gce", "tloss", "evidence", "image", "paper")
 """Run with fewer seeds: they have a table of their own."""
 OURS, CEILING = "trust", "oracle"
 WORDS = {

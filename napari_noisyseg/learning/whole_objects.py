@@ -22,6 +22,8 @@ APART = 0.1
 MISTAKEN = 0.15
 """Share of the objects that a network may always overlook or make up: it has learned from the clean
 images, and errs less there."""
+UNSEEN = 1.5
+"""Contradictions that clean images may not have shown for want of more of them: over their number."""
 
 _NONE, _SPURIOUS, _MISSED = range(3)
 
@@ -82,14 +84,15 @@ class Seen:
 def contradictions(noisy: Sequence[Seen], clean: Sequence[Seen]) -> Contradictions:
     """Compare what a network finds with noisy masks and, for its own mistakes, with clean ones.
 
-    Where it contradicts a share s of the area of all objects in noisy masks, and m in clean ones, it
-    errs in ``min(1, max(m, MISTAKEN) / s)`` of these cases; in all of them where no clean image has an
-    object to tell.
+    Where it contradicts a share s of the area of all objects in noisy masks, and m in n clean ones, it
+    errs in ``min(1, max(m, MISTAKEN, UNSEEN / n) / s)`` of these cases; in all of them where no clean
+    image has an object to tell.
     """
     kinds = [_kinds(seen) for seen in noisy]
     share, _ = _shares(kinds, noisy)
     own, area = _shares([_kinds(seen) for seen in clean], clean)
-    own = np.where(area > 0, np.maximum(own, MISTAKEN), 1.0)
+    least = max(MISTAKEN, min(1.0, UNSEEN / max(len(clean), 1)))
+    own = np.where(area > 0, np.maximum(own, least), 1.0)
     return Contradictions(kinds, np.append(1.0, own / np.maximum(share, own)))
 
 

@@ -74,9 +74,11 @@ def test_stacks_and_lines_are_compared_like_pictures(shape):
 
 def test_the_network_errs_as_often_as_it_does_on_clean_images():
     noisy = [Seen(NOTHING, HERE)] * 4 + [Seen(HERE, HERE)] * 6
-    clean = [Seen(NOTHING, HERE)] * 1 + [Seen(HERE, HERE)] * 4
+    clean = [Seen(NOTHING, HERE)] * 2 + [Seen(HERE, HERE)] * 8
     assert contradictions(noisy, clean).mistaken == pytest.approx([1, 0.2 / 0.4, 1])
-    assert contradictions(noisy, clean[1:]).mistaken == pytest.approx([1, MISTAKEN / 0.4, 1])
+    assert contradictions(noisy, clean[2:] + clean[-2:]).mistaken == pytest.approx(
+        [1, MISTAKEN / 0.4, 1]
+    )
     assert contradictions(noisy, noisy).mistaken == pytest.approx([1, 1, 1])
     assert contradictions(noisy[-6:], clean).mistaken == pytest.approx([1, 1, 1])
     assert contradictions([], []).mistaken == pytest.approx([1, 1, 1])
@@ -87,8 +89,12 @@ def test_where_no_clean_image_has_an_object_the_network_is_not_believed():
     assert contradictions(noisy, []).mistaken == pytest.approx([1, 1, 1])
     unseen = [Seen(NOTHING, NOTHING)]
     assert contradictions(noisy, unseen).mistaken == pytest.approx([1, 1, 1])
-    known = [Seen(HERE, HERE)]
+    known = [Seen(HERE, HERE)] * 10
     assert contradictions(noisy, known).mistaken == pytest.approx([1, MISTAKEN, MISTAKEN])
+    assert contradictions(noisy, known[:5]).mistaken == pytest.approx([1, 0.3, 0.3]), (
+        "few tell less"
+    )
+    assert contradictions(noisy, known[:1]).mistaken == pytest.approx([1, 1, 1])
 
 
 def test_objects_count_by_their_area():
@@ -143,7 +149,7 @@ def test_objects_of_the_wrong_class_are_corrected_once_the_network_tells_the_cla
     true, noisy = _of_two_kinds(24, wrong=8)
     correction = _correction(true, noisy)
     knows = [np.where(m, 0.9, 0.05).astype(np.float32) for m in true]
-    sees = [Seen(m, m) for m in truths(8, 99)]
+    sees = [Seen(m, m) for m in truths(10, 99)]
     given = correction.go_on(knows, sees)
     overlap = [dice(target > 0.5, mask) for target, mask in zip(given, true, strict=True)]
     assert np.mean(overlap[:8]) > 0.9
@@ -158,7 +164,7 @@ def test_a_network_that_fails_on_clean_images_as_well_changes_nothing():
     blind = [np.full(m.shape, 0.1, np.float32) for m in true]
     plain = correction.go_on(blind, [Seen(np.zeros_like(m), m) for m in truths(8, 99)])
     assert np.mean([dice(p > 0.5, m) for p, m in zip(plain, true, strict=True)]) > 0.9
-    sure_of_itself = correction.go_on(blind, [Seen(m, m) for m in truths(8, 99)])
+    sure_of_itself = correction.go_on(blind, [Seen(m, m) for m in truths(10, 99)])
     assert np.mean([dice(p > 0.5, m) for p, m in zip(sure_of_itself, true, strict=True)]) < 0.5
 
 
@@ -167,7 +173,7 @@ def test_few_contradictions_are_the_networks_own_mistakes():
     correction = _correction(true, noisy)
     knows = [np.where(m, 0.9, 0.05).astype(np.float32) for m in true]
     knows[0] = np.full(true[0].shape, 0.1, np.float32)
-    given = correction.go_on(knows, [Seen(m, m) for m in truths(8, 99)])
+    given = correction.go_on(knows, [Seen(m, m) for m in truths(10, 99)])
     fails = correction.go_on(knows, [Seen(np.zeros_like(m), m) for m in truths(8, 99)])
     assert all(np.array_equal(a, b) for a, b in zip(given, fails, strict=True))
 
