@@ -37,7 +37,7 @@ class Contradiction:
         (height, width) float32, 0 to 1: probability that the label is wrong; 0 where not judged.
     other
         (height, width), class indices: the likeliest class but the given one; in the rim of an object
-        that is another object's class as a whole, that class.
+        most of which is of another class, that class.
     classes
         Number of classes.
     """

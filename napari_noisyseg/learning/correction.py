@@ -150,7 +150,8 @@ class Correction:
         chances
             The network's probabilities of all noisy images, each (*grid).
         clean
-            What it finds in clean images, and what is there.
+            What it finds in clean images, and what is there; without any, the annotations are believed
+            as before.
 
         Returns
         -------
@@ -234,9 +235,9 @@ class Correction:
         sharp = self._with_total([SHARPNESS * z for z in logits], total)
         given = []
         for place, (marked, q, y) in enumerate(zip(marks, sharp, self.expected, strict=True)):
-            share = (self.followed if marked else 0.0) * against.mistaken_at(place)
             worth = against.worth(place)
-            outline = np.clip(y, 1 - worth, worth).astype(np.float16)
+            share = (self.followed if marked else 0.0) * against.mistaken_at(place)
+            outline = _half(np.clip(y, 1 - worth, worth))
             given.append(_half(1 - share) * q + _half(share) * outline)
         return given
 
