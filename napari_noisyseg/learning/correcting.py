@@ -124,7 +124,7 @@ class Trust(Method):
         counted = torch.cat([annotated, known_pixels])
         weights = image_weights(losses, counted) * counted
         weights[count:] *= self.config.clean_strength
-        weights /= weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+        weights /= counted.sum().clamp_min(1)
         (weights * losses).sum().backward()
         found = losses.detach()
         return StepReport(

@@ -62,8 +62,9 @@ def image_weights(losses: Tensor, counted: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        ``1 / (L_i + mean L)`` as (B, 1, ...), without gradient; only their ratios mean anything. An
-        image without counted pixels does not change the others.
+        ``1 / (L_i + mean L)`` as (B, 1, ...), without gradient. They are not to be divided by their
+        sum, or a step with hard images would outweigh the others. An image without counted pixels
+        does not change the others.
     """
     spatial = tuple(range(1, losses.dim()))
     pixels = counted.sum(spatial, keepdim=True)
