@@ -99,7 +99,7 @@ def main() -> None:
                     assert loop.teaching is not None
                     teachers = finished(loop.teaching.run())
                 method.begin(teachers, lambda: None)
-                one = method.corrections[0]
+                one = method.groups[0].correction
                 row = [
                     mean_dice(one.masks, true),
                     float(np.mean([mean_dice(each, true) for each in teachers[0].chances])),

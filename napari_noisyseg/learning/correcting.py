@@ -2,13 +2,15 @@
 
 Before the first step, teachers trained on clean images alone, and the noise model, turn every noisy
 mask into the posterior of every pixel (`correction`); the network learns from that and from the clean
-masks. Every so many steps, what it has learned takes the teachers' place.
+masks. Every so many steps, what it has learned takes the teachers' place. Annotators who do not err
+alike (`annotators`) are corrected apart, each by a noise model, a total and an outline of their own.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_noisyseg.learning.annotators import agreement, alike
 from napari_noisyseg.learning.batches import Batch
 from napari_noisyseg.learning.correction import Correction, Half, Teachers
 from napari_noisyseg.learning.losses import at_least_float32, image_weights, pixel_loss
@@ -71,11 +74,10 @@ class PosteriorMaps:
             labels = functional.interpolate(wide, self.grids[item], mode="nearest-exact")[0, 0]
         return labels.numpy().astype(np.int16)
 
-    def keep(self, targets: Sequence[Sequence[Half]], beliefs: Sequence[Sequence[Half]]) -> None:
-        """Take over targets and beliefs, a list of images for each class but the background."""
-        for item in range(len(self.grids)):
-            self.target[item][...] = torch.from_numpy(np.stack([one[item] for one in targets]))
-            self.belief[item][...] = torch.from_numpy(np.stack([one[item] for one in beliefs]))
+    def keep(self, label: int, item: int, target: Half, belief: Half) -> None:
+        """Take over target and belief (*grid) of a class in an image."""
+        self.target[item][label - 1] = torch.from_numpy(target)
+        self.belief[item][label - 1] = torch.from_numpy(belief)
 
     def sample(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Targets (B, classes - 1, *patch) and trust (B, *patch) of a batch, on its device."""
@@ -100,11 +102,33 @@ class PosteriorMaps:
         self.belief = checked_maps(state, "belief", self.belief, where)
 
 
+@dataclass
+class Group:
+    """Noisy images whose annotators err alike about a class, and their correction.
+
+    Attributes
+    ----------
+    label
+        The class, from 1.
+    images
+        Their numbers, in rising order.
+    correction
+        Of the class in these images.
+    targets
+        What is to be trained on, each (*grid), 0 to 1.
+    """
+
+    label: int
+    images: Sequence[int]
+    correction: Correction
+    targets: Sequence[Half] = ()
+
+
 class Trust(Method):
     """Corrected annotations: see the module."""
 
     learns_weights = True
-    corrections: list[Correction]
+    groups: list[Group]
 
     def step(self, step: int, noisy: Draw, clean: Draw) -> StepReport:
         """Learn from a noisy batch by its corrected annotation, and from a clean batch."""
@@ -137,13 +161,23 @@ class Trust(Method):
 
     def begin(self, teachers: Sequence[Teachers], check: Callable[[], None]) -> None:
         """Correct the noisy masks by the teachers."""
-        corrections = [self._correction(c + 1, check) for c in range(len(teachers))]
-        targets = [c.begin(t) for c, t in zip(corrections, teachers, strict=True)]
-        self._keep(corrections, targets, 0)
+        origins = [self.noisy.origin(item) for item in range(len(self.posterior.grids))]
+        fresh = []
+        for label, taught in enumerate(teachers, 1):
+            whole = self._correction(label, range(len(origins)), check)
+            every = zip(taught.mean, whole.masks, whole.annotated, strict=True)
+            for images in alike(origins, [agreement(*one) for one in every]):
+                own = whole
+                if len(images) < len(origins):
+                    own = self._correction(label, images, check)
+                one = Group(label, images, own)
+                one.targets = own.begin(taught.only(images))
+                fresh.append(one)
+        self._keep(fresh, 0)
 
     def is_due(self, step: int) -> bool:
         """Whether the masks are to be corrected again after so many steps."""
-        if not self.corrections or self.corrected_at == step:
+        if not self.groups or self.corrected_at == step:
             return False
         return step - self.corrected_at >= self.interval or step == self.steps
 
@@ -168,15 +202,19 @@ class Trust(Method):
             Called for every image; may raise, and then nothing has changed.
         """
         seen = [self.posterior.look(chances(i), i) for i in range(len(self.posterior.grids))]
-        fresh = [self._correction(c + 1, check, old) for c, old in enumerate(self.corrections)]
-        controls: list[list[Seen]] = [[] for _ in fresh]
+        controls: list[list[Seen]] = [[] for _ in range(self.noisy.classes - 1)]
         for chance, labels in clean:
             check()
             known, truth = (labels >= 0).numpy(), labels.numpy()
             for c, one in enumerate(controls):
                 one.append(Seen((chance[c] > 0.5) & known, truth == c + 1))
-        targets = [one.go_on([p[c] for p in seen], controls[c]) for c, one in enumerate(fresh)]
-        self._keep(fresh, targets, step)
+        fresh = []
+        for old in self.groups:
+            own = self._correction(old.label, old.images, check, old.correction)
+            looked = [seen[i][old.label - 1] for i in old.images]
+            targets = own.go_on(looked, controls[old.label - 1])
+            fresh.append(Group(old.label, old.images, own, targets))
+        self._keep(fresh, step)
 
     def state(self) -> dict[str, Any]:
         """When the masks were corrected last, and what each correction remembers."""
@@ -184,44 +222,50 @@ class Trust(Method):
             "corrected_at": self.corrected_at,
             "corrections": [
                 {
-                    "followed": one.followed,
-                    "total": one.total,
-                    "near": [torch.from_numpy(p) for p in one.near],
-                    "beyond": [torch.from_numpy(p) for p in one.beyond],
-                    "expected": [torch.from_numpy(p) for p in one.expected],
+                    "label": group.label,
+                    "images": list(group.images),
+                    "followed": group.correction.followed,
+                    "total": group.correction.total,
+                    "near": [torch.from_numpy(p) for p in group.correction.near],
+                    "beyond": [torch.from_numpy(p) for p in group.correction.beyond],
+                    "expected": [torch.from_numpy(p) for p in group.correction.expected],
                 }
-                for one in self.corrections
+                for group in self.groups
             ],
         }
 
     def restore(self, state: Any) -> None:
         """Take over a saved state."""
-        saved = state["corrections"]
         at = state["corrected_at"]
         if not isinstance(at, int) or not 0 <= at <= self.steps:
             raise ValueError("corrected at a step that is none")
-        if len(saved) not in (0, self.noisy.classes - 1):
-            raise ValueError("corrections of other classes")
         restored = []
-        for each in saved:
+        for each in state["corrections"]:
             # The masks themselves are read anew when they are corrected again.
             one = Correction((), (), self.config.seed)
             one.followed, one.total = float(each["followed"]), float(each["total"])
             if not (0 <= one.followed <= 1 and 0 <= one.total < math.inf):
                 raise ValueError("no correction")
-            one.near = self._checked(each["near"])
-            one.beyond = self._checked(each["beyond"])
-            one.expected = self._checked(each["expected"])
-            restored.append(one)
-        self.corrections, self.corrected_at = restored, at
+            images = each["images"]
+            one.near = self._checked(each["near"], images)
+            one.beyond = self._checked(each["beyond"], images)
+            one.expected = self._checked(each["expected"], images)
+            if not isinstance(each["label"], int):
+                raise ValueError("no class")
+            restored.append(Group(each["label"], images, one))
+        found = sorted((group.label, image) for group in restored for image in group.images)
+        labels, images = range(1, self.noisy.classes), range(len(self.posterior.grids))
+        if restored and found != [(label, image) for label in labels for image in images]:
+            raise ValueError("corrections of other classes or images")
+        self.groups, self.corrected_at = restored, at
 
-    def _checked(self, saved: Any) -> list[Half]:
-        if len(saved) != len(self.posterior.grids):
-            raise ValueError("corrections of other images")
-        for one, grid in zip(saved, self.posterior.grids, strict=True):
+    def _checked(self, saved: Any, images: Sequence[int]) -> list[Half]:
+        for one, image in zip(saved, images, strict=True):
             if not isinstance(one, Tensor) or one.dtype != torch.float16:
                 raise ValueError("no rate")
-            if tuple(one.shape) != grid:
+            if not 0 <= image < len(self.posterior.grids):
+                raise ValueError("corrections of other images")
+            if tuple(one.shape) != self.posterior.grids[image]:
                 raise ValueError("a rate of another image")
             if not bool(((one >= 0) & (one <= 1)).all()):
                 raise ValueError("no probabilities")
@@ -229,7 +273,7 @@ class Trust(Method):
 
     def _make_maps(self, shapes: Sequence[tuple[int, ...]]) -> PixelMaps:
         self.posterior = PosteriorMaps(shapes, self.noisy.classes)
-        self.corrections = []
+        self.groups = []
         self.corrected_at = 0
         pixels = sum(math.prod(shape) for shape in shapes) / max(math.prod(self.noisy.patch), 1)
         batch = self.config.noisy_batch + self.config.clean_batch
@@ -238,9 +282,13 @@ class Trust(Method):
         return self.posterior
 
     def _correction(
-        self, label: int, check: Callable[[], None], old: Correction | None = None
+        self,
+        label: int,
+        images: Sequence[int],
+        check: Callable[[], None],
+        old: Correction | None = None,
     ) -> Correction:
-        given = [self._given(item) for item in range(len(self.posterior.grids))]
+        given = [self._given(item) for item in images]
         fresh = Correction([g == label for g in given], [g >= 0 for g in given],
                            self.config.seed, check)  # fmt: skip
         if old is not None:
@@ -251,11 +299,14 @@ class Trust(Method):
     def _given(self, item: int) -> NDArray[np.int16]:
         return self.posterior.look_at_labels(self.noisy.get(item)[1], item)
 
-    def _keep(
-        self, corrections: list[Correction], targets: Sequence[Sequence[Half]], step: int
-    ) -> None:
-        self.posterior.keep(targets, [one.belief for one in corrections])
-        self.corrections, self.corrected_at = corrections, step
+    def _keep(self, groups: list[Group], step: int) -> None:
+        for group in groups:
+            for image, target, belief in zip(
+                group.images, group.targets, group.correction.belief, strict=True
+            ):
+                self.posterior.keep(group.label, image, target, belief)
+            group.targets = ()  # the maps have them
+        self.groups, self.corrected_at = groups, step
 
 
 def soft_loss(logits: Tensor, targets: Tensor) -> Tensor:

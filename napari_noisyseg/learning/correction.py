@@ -1,4 +1,4 @@
-"""Correcting one class of all noisy masks: the posterior of every pixel, given image and annotation.
+"""Correcting one class of noisy masks that err alike: every pixel's posterior, given image and mask.
 
 Two sources speak of a pixel: a teacher, who has seen the image (its probability `p`), and the noisy
 annotation, of which the noise model knows what it is worth at that place (`noise_model`). Where the
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,15 @@ class Teachers:
     overall: Rater
     unseen: Sequence[tuple[Floats, Mask, Mask]] = ()
 
+    @property
+    def mean(self) -> list[Floats]:
+        """Mean of the teachers' probabilities of all noisy images, each (*grid)."""
+        return [np.mean(parts, 0) for parts in zip(*self.chances, strict=True)]
+
+    def only(self, images: Sequence[int]) -> Teachers:
+        """Give what they say of these noisy images alone."""
+        return replace(self, chances=[[each[i] for i in images] for each in self.chances])
+
 
 @dataclass
 class Correction:
@@ -123,7 +132,7 @@ class Correction:
 
     def begin(self, teachers: Teachers) -> list[Half]:
         """Correct by the teachers; returns what is to be trained on, each (*grid), 0 to 1."""
-        chances = [np.mean(parts, 0) for parts in zip(*teachers.chances, strict=True)]
+        chances = teachers.mean
         drawn = [p[a] for p, a, m in zip(chances, self.annotated, self.marked, strict=True) if m]
         found = sum(float(p.sum()) for p in drawn)
         self.total = shrunk_total(found, float(sum(self.marked)), area_error(teachers.unseen))

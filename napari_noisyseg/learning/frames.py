@@ -126,6 +126,11 @@ class Frames:
             self._load(item.example, key)
         return self.memory.get(key)
 
+    def origin(self, index: int) -> tuple[str, str]:
+        """Annotator, empty if there is one only, and picture of an item."""
+        example = self.items[index].example
+        return example.annotator, str(self.dataset.facts[example].picture)
+
     def _pages(self, example: Example) -> Sequence[int | None]:
         if self.preparation.dimensions == 3:
             return (None,)

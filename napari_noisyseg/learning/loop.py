@@ -133,6 +133,8 @@ class Loop:
         if self.teaching is not None:
             yield from self._teach(self.teaching)
             yield from self._save()
+            if apart := self._corrected_apart():
+                yield Notice(apart)
             yield MapsReady(0, self.maps)
         saved_step, saved_at = learner.step, time.monotonic()
         try:
@@ -188,6 +190,23 @@ class Loop:
         finally:
             self.teacher = None
         self.teaching = None
+
+    def _corrected_apart(self) -> str:
+        """Say which annotators do not err alike; empty if all do."""
+        assert isinstance(self.learner.method, Trust)
+        told: list[str] = []
+        for label in range(1, self.dataset.classes):
+            groups = [
+                sorted({self.noisy.origin(i)[0] or "unnamed" for i in group.images})
+                for group in self.learner.method.groups
+                if group.label == label
+            ]
+            if len(groups) > 1:
+                shown = [", ".join(names[:6]) + ", ..." * (len(names) > 6) for names in groups]
+                of_class = f"class {self.dataset.kinds.values[label]}: "
+                told.append(of_class * (self.dataset.classes > 2) + " | ".join(shown))
+        sentence = f"annotators who do not err alike are corrected apart: {'; '.join(told)}"
+        return sentence if told else ""
 
     def _end_epoch(self, epoch: int) -> EpochDone:
         learner = self.learner
@@ -255,7 +274,7 @@ class Loop:
             self.best_epoch = int(saved["best_epoch"])
             if (self.best is None) != (not self.rows) or not 0 <= self.best_epoch <= len(self.rows):
                 raise ValueError("a best epoch that was not")
-            if isinstance(self.learner.method, Trust) and self.learner.method.corrections:
+            if isinstance(self.learner.method, Trust) and self.learner.method.groups:
                 self.teaching = None
             elif self.teaching is not None and step:
                 raise ValueError("steps on masks that were never corrected")

@@ -46,6 +46,10 @@ class NoisyImages(Protocol):
         """Working image (C, *frame) and class indices (*frame), -1 where not annotated."""
         ...
 
+    def origin(self, index: int) -> tuple[str, str]:
+        """Annotator, empty if there is one only, and picture of an image."""
+        ...
+
 
 Draw = Callable[[], Batch]
 """Draws a step's noisy or clean batch; a method that has no use for one does not call it."""

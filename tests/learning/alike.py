@@ -44,5 +44,8 @@ class NoisyFake:
     def shape(self, index: int) -> tuple[int, ...]:
         return SHAPE
 
+    def origin(self, index: int) -> tuple[str, str]:
+        return "", str(index)
+
     def get(self, index: int) -> tuple[Tensor, Tensor]:
         return torch.zeros(1, *SHAPE), torch.zeros(SHAPE, dtype=torch.int16)

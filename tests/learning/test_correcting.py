@@ -42,6 +42,9 @@ class NoisyFake:
     def shape(self, index: int) -> tuple[int, ...]:
         return (SIDE, SIDE)
 
+    def origin(self, index: int) -> tuple[str, str]:
+        return "", str(index)
+
     def get(self, index: int) -> tuple[Tensor, Tensor]:
         labels = torch.zeros(SIDE, SIDE, dtype=torch.int16)
         labels[3 + index : 9 + index, 4:12] = 1
@@ -135,7 +138,7 @@ def test_a_step_learns_from_targets_and_clean_labels(classes: int, strength: flo
     image_losses = torch.cat([noisy_losses, clean_losses]).sum((1, 2)) / pixels
     weights = 1 / (image_losses + image_losses.mean()).detach()
     weights = weights * torch.tensor([1.0] * 3 + [strength] * 3) * pixels
-    loss = (weights * image_losses).sum() / weights.sum()
+    loss = (weights * image_losses).sum() / pixels.sum()
     expected = torch.autograd.grad(loss, [*method.network.parameters()])
     assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
     of_noisy, of_clean = (float(part.detach().sum()) for part in (noisy_losses, clean_losses))
@@ -190,7 +193,7 @@ def test_a_state_is_restored_whole() -> None:
     one, other = corrected(noisy), method_of(noisy)
     other.restore(copy.deepcopy(one.state()))
     other.maps.restore(copy.deepcopy(one.maps.state()), "here")
-    assert (other.corrected_at, len(other.corrections)) == (one.corrected_at, 2)
+    assert (other.corrected_at, len(other.groups)) == (one.corrected_at, 2)
     seen = [np.stack([chances_of(noisy, 7, c)[i] for c in (1, 2)]) for i in range(3)]
     for method in (one, other):
         method.go_on(6, lambda i: seen[i], (), lambda: None)
@@ -224,7 +227,7 @@ def test_a_damaged_state_is_refused() -> None:
         method = method_of(noisy)
         with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
             method.restore(state)
-        assert method.corrections == []
+        assert method.groups == []
 
 
 def test_a_check_that_raises_leaves_the_last_corrections() -> None:

@@ -137,6 +137,9 @@ class NoisyFake:
     def shape(self, index: int) -> tuple[int, ...]:
         return (48, 48)
 
+    def origin(self, index: int) -> tuple[str, str]:
+        return "", str(index)
+
     def get(self, index: int) -> tuple[Tensor, Tensor]:
         return torch.zeros(1, 48, 48), torch.zeros(48, 48, dtype=torch.int16)
 

@@ -158,6 +158,31 @@ def test_each_annotator_is_an_example_and_is_named() -> None:
     assert result.maps.names == (("a", "anna"), ("a", "bert"), ("b", "bert"))
 
 
+@pytest.mark.parametrize("values", [(0, 1), (0, 1, 5)])
+def test_annotators_who_do_not_err_alike_are_said_to_be_corrected_apart(
+    values: tuple[int, ...],
+) -> None:
+    def hasty(name: str) -> Example:
+        whole = example(name, Role.NOISY, annotator="hasty", values=values)
+        assert whole.read_label is not None
+        labels = whole.read_label().copy()
+        labels[..., :20] = 0
+        return replace(whole, read_label=lambda: labels)
+
+    careful = [
+        example(f"{who} {i}", Role.NOISY, annotator=who, values=values)
+        for who in ("anna", "bert")
+        for i in range(6)
+    ]
+    clean = [example(f"clean {i}", Role.CLEAN, values=values) for i in range(3)]
+    notices = run([*careful, *(hasty(f"h {i}") for i in range(6)), *clean])[3]
+    apart = "anna, bert | hasty"
+    if len(values) > 2:
+        apart = f"class 1: {apart}; class 5: {apart}"
+    assert notices[-1] == f"annotators who do not err alike are corrected apart: {apart}"
+    assert not run([*careful, *clean])[3]
+
+
 def test_an_image_with_both_annotations_is_a_pair_and_trains_by_the_clean_one() -> None:
     pair = [example("p", Role.NOISY, seed=7), example("p", Role.CLEAN, seed=7)]
     _, summary, result, notices = run([*NOISY, *CLEAN, *pair])
