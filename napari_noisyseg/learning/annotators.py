@@ -19,7 +19,8 @@ from napari_noisyseg.learning.noise_model import Floats, Mask
 FEWEST = 5
 """Marked images that an annotator must have to be told from others; those with fewer are one group."""
 CHANCE = 0.01
-"""Probability of a difference as large by chance, below which two groups are told apart."""
+"""Probability of so large a difference by chance, anywhere among them, below which annotators are told
+apart."""
 
 Measures = NDArray[np.float64]
 
@@ -65,8 +66,8 @@ def alike(
     -------
     list of list of int
         The images of each group, in rising order; the groups by their first image. Two groups differ if
-        either measure does by a two-sided rank test (Mann and Whitney 1947; Bonferroni's correction for
-        the two) at the level `CHANCE`.
+        either measure does by a two-sided rank test (Mann and Whitney 1947) at the level `CHANCE`, with
+        Bonferroni's correction for the two and for the pairs of annotators.
     """
     own: dict[str, list[int]] = {}
     for image, (name, _) in enumerate(origins):
@@ -82,10 +83,11 @@ def alike(
         return 2 * float(np.min(stats.mannwhitneyu(*both).pvalue))
 
     left = dict(enumerate(groups))
+    level = CHANCE / max(len(left) * (len(left) - 1) / 2, 1)
     pairs = {(i, j): likeness(left[i], left[j]) for j in left for i in range(j)}
     while pairs:
         (i, j), chance = max(pairs.items(), key=lambda pair: pair[1])
-        if chance < CHANCE:
+        if chance < level:
             break
         left[i] = left[i] + left.pop(j)
         pairs = {pair: p for pair, p in pairs.items() if not {i, j} & set(pair)}
