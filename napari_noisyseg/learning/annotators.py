@@ -1,9 +1,9 @@
 """Which annotators err alike: these share a noise model, others have one each.
 
 A careless worker's outlines say nothing of a careful one's. But a noise model needs many images, and
-most annotators draw few. So annotators are put together as long as nothing tells them apart: every
-mask is held against what the teachers say of its image, and the two groups whose masks do that most
-alike are joined, until all that are left differ by more than chance.
+most annotators draw few. So every mask is held against what the teachers say of its image, annotators
+are put into a tree by how alike their masks are, and a branch is divided only where its annotators
+differ by more than chance.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.cluster import hierarchy
 
 from napari_noisyseg.learning.noise_model import Floats, Mask
 
 FEWEST = 5
 """Marked images that an annotator must have to be told from others; those with fewer are one group."""
 CHANCE = 0.01
-"""Probability of so large a difference by chance, anywhere among them, below which annotators are told
-apart."""
+"""Probability of so large differences by chance, below which annotators are told apart."""
 
 Measures = NDArray[np.float64]
 
@@ -65,35 +65,49 @@ def alike(
     Returns
     -------
     list of list of int
-        The images of each group, in rising order; the groups by their first image. Two groups differ if
-        either measure does by a two-sided rank test (Mann and Whitney 1947) at the level `CHANCE`, with
-        Bonferroni's correction for the two and for the pairs of annotators.
+        The images of each group, in rising order; the groups by their first image. The tree is Ward's,
+        by the mean ranks of both measures. Annotators of a branch differ if either measure does by the
+        rank test of Kruskal and Wallis (1952) at the level `CHANCE`, halved for the two.
     """
     own: dict[str, list[int]] = {}
     for image, (name, _) in enumerate(origins):
         own.setdefault(name, []).append(image)
     samples = {name: _samples(origins, measures, images) for name, images in own.items()}
+    units = [[name] for name in own if len(samples[name]) >= FEWEST]
     few = [name for name in own if len(samples[name]) < FEWEST]
-    groups = [[name] for name in own if name not in few] + [few] * bool(few)
+    if few and (not units or sum(len(samples[name]) for name in few) >= FEWEST):
+        units.append(few)
+    elif few:  # nothing can be told of them: with those of whom most is known
+        max(units, key=lambda unit: len(samples[unit[0]])).extend(few)
+    groups = [list(range(len(units)))]
+    if len(units) > 1:
+        groups = _branches([np.concatenate([samples[name] for name in unit]) for unit in units])
+    names = [[name for unit in group for name in units[unit]] for group in groups]
+    return sorted(sorted(i for name in group for i in own[name]) for group in names if group)
 
-    def likeness(one: list[str], other: list[str]) -> float:
-        both = [np.concatenate([samples[name] for name in group]) for group in (one, other)]
-        if min(map(len, both)) < FEWEST:
-            return 1.0
-        return 2 * float(np.min(stats.mannwhitneyu(*both).pvalue))
 
-    left = dict(enumerate(groups))
-    level = CHANCE / max(len(left) * (len(left) - 1) / 2, 1)
-    pairs = {(i, j): likeness(left[i], left[j]) for j in left for i in range(j)}
-    while pairs:
-        (i, j), chance = max(pairs.items(), key=lambda pair: pair[1])
-        if chance < level:
-            break
-        left[i] = left[i] + left.pop(j)
-        pairs = {pair: p for pair, p in pairs.items() if not {i, j} & set(pair)}
-        for k in left.keys() - {i}:
-            pairs[min(i, k), max(i, k)] = likeness(left[i], left[k])
-    return sorted(sorted(i for name in group for i in own[name]) for group in left.values())
+def _branches(samples: Sequence[Measures]) -> list[list[int]]:
+    """Divide samples, each (pictures, 2), into groups that do not differ within."""
+    ranks = stats.rankdata(np.concatenate(samples), axis=0)
+    means = [part.mean(0) for part in np.split(ranks, np.cumsum([len(s) for s in samples])[:-1])]
+    open_branches = [hierarchy.to_tree(hierarchy.linkage(means, "ward"))]
+    groups = []
+    while open_branches:
+        branch = open_branches.pop()
+        members = branch.pre_order()
+        if branch.is_leaf() or not _differ([samples[i] for i in members]):
+            groups.append(members)
+        else:
+            open_branches += [branch.get_left(), branch.get_right()]
+    return groups
+
+
+def _differ(samples: Sequence[Measures]) -> bool:
+    """Whether samples, each (pictures, 2), differ in either measure."""
+    both = np.concatenate(samples)
+    varied = [k for k in range(2) if np.ptp(both[:, k]) > 0]
+    chances = [stats.kruskal(*(sample[:, k] for sample in samples)).pvalue for k in varied]
+    return bool(chances) and 2 * min(chances) < CHANCE
 
 
 def _samples(

@@ -55,11 +55,21 @@ def test_one_annotator_is_one_group() -> None:
     origins, measures = drawn(anna=(30, 0.7, 0))
     assert alike(origins, measures) == [list(range(30))]
     assert alike([], []) == []
+    equal = [("ab"[i % 2], str(i)) for i in range(20)]
+    assert alike(equal, [(1.0, 0.0)] * 20) == [list(range(20))]
 
 
 def test_annotators_who_err_alike_share_a_noise_model() -> None:
     origins, measures = drawn(a=(20, 0.7, 0), b=(20, 0.7, 0), c=(20, 0.7, 0))
     assert alike(origins, measures) == [list(range(60))]
+
+
+@pytest.mark.parametrize(("annotators", "images"), [(2, 30), (7, 8), (40, 6)])
+def test_chance_alone_seldom_tells_annotators_apart(annotators: int, images: int) -> None:
+    rng = np.random.default_rng(5)
+    origins = [(f"{a}", f"{a} {i}") for a in range(annotators) for i in range(images)]
+    groups = [len(alike(origins, measures_of(rng, len(origins), 0.6, 0.1))) for _ in range(40)]
+    assert sum(count > 1 for count in groups) <= 3
 
 
 @pytest.mark.parametrize("other", [(20, 0.4, 0), (20, 0.7, 0.6)])
