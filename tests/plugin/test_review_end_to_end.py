@@ -13,7 +13,16 @@ from napari_noisyseg.plugin.preferences import Preferences
 from napari_noisyseg.plugin.session import Session
 
 LEFT = Qt.MouseButton.LeftButton
-TINY = {"size": 48, "width": 8, "epochs": 6, "teacher_steps": 40, "device": "cpu", "seed": 1}
+TINY = {
+    "size": 48,
+    "width": 8,
+    "epochs": 5,
+    "teacher_steps": 40,
+    "noisy_batch": 4,
+    "clean_batch": 4,
+    "device": "cpu",
+    "seed": 1,
+}
 
 
 @pytest.fixture

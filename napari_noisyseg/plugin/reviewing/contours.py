@@ -13,8 +13,6 @@ Line = NDArray[np.float64]
 Window = tuple[int, int, int, int]
 """Top, left, bottom, right in pixels; bottom and right are just outside."""
 
-_TOLERANCE = 0.35  # pixels by which an outline may be simplified
-
 
 def contours(indices: NDArray[Any], index: int, window: Window) -> list[Line]:
     """Return the outlines of a class within a window: closed, or open where they leave it.
@@ -28,7 +26,7 @@ def contours(indices: NDArray[Any], index: int, window: Window) -> list[Line]:
     window
         Top, left, bottom, right in pixels; bottom and right are just outside.
     """
-    from skimage.measure import approximate_polygon, find_contours
+    from skimage.measure import find_contours
 
     top, left, bottom, right = window
     rows = slice(max(0, top - 1), bottom + 1)
@@ -40,7 +38,17 @@ def contours(indices: NDArray[Any], index: int, window: Window) -> list[Line]:
     )
     mask = np.pad(indices[rows, columns] == index, edges).astype(np.float32)
     corner = np.array([rows.start - edges[0][0], columns.start - edges[1][0]], float)
-    return [approximate_polygon(line, _TOLERANCE) + corner for line in find_contours(mask, 0.5)]
+    return [_corners(line) + corner for line in find_contours(mask, 0.5)]
+
+
+def _corners(line: Line) -> Line:
+    """Leave out the points at which a line goes straight on.
+
+    Points of a mask's outline are at multiples of one half, so that equal directions are exactly equal.
+    """
+    directions = np.diff(line, axis=0)
+    turns = (directions[1:] != directions[:-1]).any(axis=1)
+    return line[np.concatenate([[True], turns, [True]])]
 
 
 def both_outlines(

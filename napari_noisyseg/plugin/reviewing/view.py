@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,10 +40,9 @@ def show_region(viewer: Viewer, image: Image, fit: Fit, index: int, box: Box) ->
     viewer.dims.point = point_of(index, viewer.dims.point, image, fit)
     if viewer.dims.ndisplay != 2:
         return
-    low, high = _extent(image, fit, box)
+    (low, high), (first, last) = _extents(image, fit, (box, (0, 0, *fit.full)))
     pixel = np.abs(np.asarray(image.scale, float))[-2:]
     wanted = SHARE * np.maximum(high - low, LEAST * pixel)
-    first, last = _extent(image, fit, (0, 0, *fit.full))
     # Of a region that fills its slice the whole slice is shown, and no empty space around it.
     whole = wanted >= last - first
     size = np.where(whole, last - first, wanted)
@@ -86,21 +85,28 @@ def zoom_event(viewer: Viewer) -> Any:
     return _camera(viewer).events.zoom
 
 
-def _extent(image: Image, fit: Fit, box: Box) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the lowest and highest corner of a box in the world's last two axes."""
+def _extents(
+    image: Image, fit: Fit, boxes: Iterable[Box]
+) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Return the lowest and highest corner of each box in the world's last two axes."""
     from napari.layers import Labels
 
     lay = overlay_arguments(image, Fit(fit.leading, fit.full, fit.channel_axis, 0, fit.full))
     ndim = len(fit.leading) + 2
-    probe = Labels(np.zeros((1,) * ndim, np.uint8), **lay)
-    top, left, bottom, right = (float(value) - 0.5 for value in box)
-    corners = [
-        probe.data_to_world((*[0.0] * (ndim - 2), row, column))[-2:]
-        for row in (top, bottom)
-        for column in (left, right)
-    ]
-    found = np.asarray(corners, float)
-    return found.min(0), found.max(0)
+    probe = Labels(np.zeros((1,) * ndim, np.uint8), **lay)  # as costly as drawing an outline
+    found = []
+    for box in boxes:
+        top, left, bottom, right = (float(value) - 0.5 for value in box)
+        corners = np.array(
+            [
+                probe.data_to_world((*[0.0] * (ndim - 2), row, column))[-2:]
+                for row in (top, bottom)
+                for column in (left, right)
+            ],
+            float,
+        )
+        found.append((corners.min(0), corners.max(0)))
+    return found
 
 
 def wide_window(box: Box, shape: Sequence[int]) -> Box:

@@ -52,23 +52,24 @@ def test_the_window_stays_free_while_a_large_stack_is_searched_and_gone_through(
     timer.start(0)
     write_mark(layer, Mark(Role.NOISY, image="cells"))
     qtbot.waitUntil(lambda: len(dock.reviewer.suspects) >= 2 * pages, timeout=120_000)
-    searching = float(np.diff(turns).max())
+    searching = float(np.diff(turns).max()) / crowding()
     press(viewer, qtbot, Qt.Key.Key_N)  # the layers of the outlines are made once
-    gaps = []
-    for key in [Qt.Key.Key_A] * 6 + [Qt.Key.Key_U] * 3 + [Qt.Key.Key_N] * 3:
+    gaps: dict[str, list[float]] = {"accept": [], "undo": [], "next": []}
+    for word, key in [
+        *[("accept", Qt.Key.Key_A)] * 6, *[("undo", Qt.Key.Key_U)] * 3, *[("next", Qt.Key.Key_N)] * 3
+    ]:  # fmt: skip
         turns[:] = [time.perf_counter()]
         press(viewer, qtbot, key)
         qtbot.wait(200)
-        gaps.append(float(np.diff(turns).max()))
-    # What a key costs, it costs each time; a single gap is the machine's.
-    deciding = sorted(gaps)[-2]
+        gaps[word].append(float(np.diff(turns).max()) / crowding())
+    # What a key costs, it costs each time; single gaps are the machine's.
+    deciding = max(float(np.median(each)) for each in gaps.values())
+    longest = max(max(each) for each in gaps.values())
     timer.stop()
-    crowded = crowding()
     print(
         f"{pages} slices of {side} px: longest gap {1000 * searching:.0f} ms while searching, "
-        f"{1000 * deciding:.0f} ms while deciding (once {1000 * max(gaps):.0f}); the "
-        f"processor was shared {crowded:.1f} times"
+        f"{1000 * deciding:.0f} ms while deciding (once {1000 * longest:.0f}), on a free processor"
     )
-    assert searching < 0.2 * crowded
-    assert deciding < 0.2 * crowded
-    assert max(gaps) < crowded  # nor does the window freeze once
+    assert searching < 0.2
+    assert deciding < 0.2
+    assert longest < 1  # nor does the window freeze once
