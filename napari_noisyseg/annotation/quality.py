@@ -200,14 +200,14 @@ def expected_overlap(
     )
 
 
-def sharpened(chance: Any) -> Any:
-    """Return p^2 / (p^2 + (1 - p)^2), which doubles the logit.
+def sharpened(chance: Any, power: float = 2) -> Any:
+    """Return p^n / (p^n + (1 - p)^n), which multiplies the logit by n.
 
     Networks that are averaged over few steps are under-confident: a chance of one or two percent on
     every pixel of a large background would count as much as an object.
     """
-    square = chance * chance
-    return square / (square + (1 - chance) * (1 - chance))
+    high = chance**power
+    return high / (high + (1 - chance) ** power)
 
 
 def _belief(

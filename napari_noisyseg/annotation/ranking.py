@@ -14,6 +14,8 @@ from napari_noisyseg.annotation.suspect import Box, Suspect
 
 # Quantile of a region that stands for its core.
 _CORE = 0.75
+# Sharper, and too much of what is corrected from .95 on is the network's own mistake.
+_SHARPNESS = 1.5
 
 
 def ranked(suspects: Iterable[Suspect], most: int | None = None) -> list[Suspect]:
@@ -38,8 +40,8 @@ def credibility(
 
     Both witnesses must agree, so the weaker one counts at every pixel; at the region's outline both
     pass through one half by construction, so the upper quartile stands for the region; and a model
-    that is unsure of the whole image is not believed in its parts. The product is sharpened as
-    `napari_noisyseg.annotation.quality.sharpened` says.
+    that is unsure of the whole image is not believed in its parts. The product's logit is multiplied
+    by 1.5, so that of proposals from .95 on mostly nine in ten are right.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def credibility(
         Expected Dice of the model's own mask of the slice, 0 to 1.
     """
     agreed = proposed if trust is None else np.minimum(proposed, 1 - trust)
-    return float(sharpened(certainty * float(np.quantile(agreed, _CORE))))
+    return float(sharpened(certainty * float(np.quantile(agreed, _CORE)), _SHARPNESS))
 
 
 def priority(rise: float, share: float, credible: float) -> float:

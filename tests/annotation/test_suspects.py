@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_noisyseg.annotation.ranking import priority
+from napari_noisyseg.annotation.ranking import credibility, priority
 from napari_noisyseg.annotation.suspects import (
     Kind,
     Suspect,
@@ -167,6 +167,15 @@ def test_the_priority_counts_belief_most_and_dice_and_pixels_alike():
     assert priority(0.2, 0.05, 0.5) == pytest.approx(0.0125)
     assert priority(0.05, 0.2, 1.0) == priority(0.2, 0.05, 1.0)
     assert priority(-0.1, 0.5, 1.0) == 0
+
+
+def test_the_credibility_is_that_of_the_weaker_witness_in_the_core_and_of_the_whole_image():
+    proposed = np.array([0.5, 0.9, 0.9, 0.9], np.float32)  # the outline's pixel counts little
+    trust = np.array([0.5, 0.2, 0.2, 0.2], np.float32)
+    odds = (0.8 / 0.2) ** 1.5
+    assert credibility(proposed, trust, 1.0) == pytest.approx(odds / (1 + odds))
+    assert credibility(proposed, None, 1.0) == pytest.approx(27 / 28)
+    assert credibility(proposed, trust, 0.625) == pytest.approx(0.5)  # 0.625 x 0.8
 
 
 def test_the_same_region_of_two_moments_of_a_training_overlaps():
