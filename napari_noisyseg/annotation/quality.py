@@ -261,7 +261,12 @@ def _two_classes(
 def _presence(belief: NDArray[np.float32]) -> float:
     """Mean of the likeliest pixels, as many as the smallest object has; 0 without any pixel."""
     most = min(_SMALLEST_OBJECT, belief.size)
-    return float(np.partition(belief.ravel(), -most)[-most:].mean()) if most else 0.0
+    if not most:
+        return 0.0
+    highest = belief.max(axis=1)
+    if len(highest) > most:  # the likeliest pixels are in the rows with the highest maxima
+        belief = belief[np.argpartition(highest, -most)[-most:]]
+    return float(np.partition(belief.ravel(), -most)[-most:].mean())
 
 
 def by_annotator(qualities: Iterable[Quality]) -> list[AnnotatorQuality]:

@@ -38,7 +38,7 @@ from napari_noisyseg.plugin.training.training_dock import TrainingDock
 dock = TrainingDock(viewer)
 viewer.window.add_dock_widget(dock, name="Training")
 dock.form.settings.set_preset("thorough" if side else "quick")
-dock.form.settings.set_values({"device": "cpu", "epochs": 1000})
+dock.form.settings.set_values({"device": "cpu", "epochs": 1000, "teacher_steps": 20})
 if side:
     dock.form.settings.set_values({"sampling": "resize", "size": side})
 session, figures, began, timing = Session.of(viewer), {}, [], []

@@ -19,7 +19,7 @@ from napari_noisyseg.plugin.session import Session
 from napari_noisyseg.plugin.training.job import JobState
 
 LEFT = Qt.MouseButton.LeftButton
-TINY = {"size": 32, "width": 4, "epochs": 400, "device": "cpu", "seed": 1}
+TINY = {"size": 32, "width": 4, "epochs": 400, "teacher_steps": 30, "device": "cpu", "seed": 1}
 
 
 @pytest.fixture
