@@ -31,7 +31,7 @@ def test_maps_at_hand_are_enough_and_every_planted_error_is_listed_in_words(dock
     assert set(kinds) == {Kind.MISSING, Kind.SPURIOUS, Kind.TOO_LARGE, Kind.TOO_SMALL}
     title, rest = dock._words(kinds[Kind.MISSING])
     assert title == "Missing object"
-    assert rest.startswith("slice 0 · 252 px · sure 1.0")
+    assert rest.startswith("slice 0 · 252 px · sure 0.98")
     assert dock.form.headline.text() == "4 places are worth a look, the most rewarding first."
     rows = dock.form.list.entries
     assert [e.suspect.priority for e in rows] == sorted(
