@@ -152,6 +152,19 @@ def test_removing_the_only_false_object_is_worth_much_and_believed(classes: int)
     assert suspect.priority > 0.05
 
 
+@pytest.mark.parametrize("shape", [(40, 3), (3, 40), (40, 40), (2, 3)])
+def test_whether_there_is_an_object_is_told_by_the_likeliest_pixels_wherever_they_are(
+    shape: tuple[int, int],
+):
+    chances = np.random.default_rng(4).uniform(0, 1, shape).astype(np.float32)
+    _, model = expected_overlap(
+        contradiction(np.zeros(shape, np.int16), chances[None]), chances[None]
+    )
+    odds = (chances / (1 - chances)) ** 2
+    likeliest = np.sort((odds / (1 + odds)).ravel())[-16:]
+    assert model.present[1] == pytest.approx(likeliest.mean(), rel=1e-5)
+
+
 def test_pages_without_an_object_do_not_blur_whether_there_is_one():
     given, chances = blank(2, 64)
     first, _ = expected_overlap(contradiction(given, chances), chances)
