@@ -117,19 +117,20 @@ def _keep_rims(
     contradicted = error > 0.5
     exchanged = contradicted & (other > 0) & (given > 0)
     for label in np.unique(given[exchanged]):
-        objects, count = ndimage.label(given == label, np.ones((3, 3)))
+        objects, _ = ndimage.label(given == label, np.ones((3, 3)))
         areas = np.bincount(objects.ravel())
-        windows = ndimage.find_objects(objects)
-        for rival in range(1, classes):
-            changed = exchanged & (other == rival) & (objects > 0)
-            votes = np.bincount(objects[changed], minlength=count + 1)
-            for index in np.flatnonzero(2 * votes[1:] > areas[1:]):
-                window = windows[index]
-                inside = objects[window] == index + 1
-                away = ndimage.distance_transform_edt(~(changed[window] & inside))
-                rim = inside & (away <= max(1.0, _RIM * np.sqrt(areas[index + 1])))
-                rim &= contradicted[window] & (other[window] == 0)
-                other[window][rim] = rival
+        at = exchanged & (objects > 0)
+        votes = np.bincount(objects[at] * classes + other[at], minlength=len(areas) * classes)
+        winners = np.argwhere(2 * votes.reshape(-1, classes) > areas[:, None])
+        windows = ndimage.find_objects(objects) if len(winners) else []
+        for index, rival in winners:
+            window = windows[index - 1]
+            inside = objects[window] == index
+            changed = inside & at[window] & (other[window] == rival)
+            away = ndimage.distance_transform_edt(~changed)
+            rim = inside & (away <= max(1.0, _RIM * np.sqrt(areas[index])))
+            rim &= contradicted[window] & (other[window] == 0)
+            other[window][rim] = rival
 
 
 def _label_and_rival(

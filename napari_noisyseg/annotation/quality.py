@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class ExpectedOverlap:
             np.maximum(self.present, other.present),
         )
 
-    @property
+    @cached_property
     def dice(self) -> float:
         """Mean expected Dice of the objects' classes, 0 to 1.
 
@@ -196,7 +197,7 @@ def expected_overlap(
         highest = np.maximum(highest, chance)
     return (
         _overlap(found.given, _belief(found, wrong, chances), annotated),
-        _overlap(own, sharpened(chances), annotated),
+        _overlap(own, map(sharpened, chances), annotated),
     )
 
 
@@ -212,30 +213,26 @@ def sharpened(chance: Any, power: float = 2) -> Any:
 
 def _belief(
     found: Contradiction, wrong: NDArray[np.float32], chances: NDArray[np.float32]
-) -> NDArray[np.float32]:
+) -> Iterator[NDArray[np.float32]]:
     """Probability of every class: what the label leaves goes to the others as the model has them."""
-    owns = [found.given == index for index in range(len(chances))]
     right = np.zeros(found.given.shape, np.float32)
-    for own, chance in zip(owns, chances, strict=True):
-        right += chance * own
+    for index, chance in enumerate(chances):
+        right += chance * (found.given == index)
     share = wrong / np.maximum(1 - right, np.float32(1e-6))
-    return np.stack(
-        [
-            np.where(own, 1 - wrong, chance * share)
-            for own, chance in zip(owns, chances, strict=True)
-        ]
-    )
+    for index, chance in enumerate(chances):
+        yield np.where(found.given == index, 1 - wrong, chance * share)
 
 
 def _overlap(
-    labels: NDArray[Any], belief: NDArray[np.float32], where: NDArray[np.bool_]
+    labels: NDArray[Any], belief: Iterable[NDArray[np.float32]], where: NDArray[np.bool_]
 ) -> ExpectedOverlap:
     """Sum up several classes; a settled or sure pixel has the belief 1."""
     sums = []
+    everywhere = where.all()
     for index, chance in enumerate(belief):
         own = (labels == index) & where
-        believed = chance if where.all() else chance * where
-        inside = (believed * own).sum(dtype=np.float64)
+        believed = chance if everywhere else chance * where
+        inside = believed[own].sum(dtype=np.float64)
         sums.append((inside, own.sum(), believed.sum(dtype=np.float64), _presence(believed)))
     return ExpectedOverlap(*np.array(sums, np.float64).T)
 
@@ -247,7 +244,7 @@ def _two_classes(
     if not where.all():
         mask, belief = mask & where, belief * where
     total, marked = int(where.sum()), int(mask.sum())
-    inside = float((belief * mask).sum(dtype=np.float64))
+    inside = float(belief[mask].sum(dtype=np.float64))
     expected = float(belief.sum(dtype=np.float64))
     background = (total - marked) - (expected - inside)
     return ExpectedOverlap(

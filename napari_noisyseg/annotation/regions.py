@@ -9,7 +9,6 @@ directions.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,110 +22,109 @@ _HARDLY_ANY = 0.1
 Window = tuple[slice, slice]
 
 
-class ClassObjects:
-    """The objects of one class in a slice, as annotated and as they would be once corrected.
+class SliceObjects:
+    """The objects of a slice, as annotated and as they would be once corrected.
 
     Parameters
     ----------
     before, after
-        (height, width) bool: pixels of the class.
+        (height, width), class indices; 0 and less are no object. Objects are connected pixels of one
+        class.
     """
 
-    def __init__(self, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> None:
-        self._before = before
-        self._after = after
+    def __init__(self, before: NDArray[Any], after: NDArray[Any]) -> None:
+        self.shape = before.shape
+        kept = (before == after) & (before > 0)
+        self._old = _Numbered(before, kept)
+        self._new = _Numbered(after, kept)
+        self._typical: dict[int, float] = {}
 
-    def width_at(self, window: Window, mask: NDArray[np.bool_]) -> float:
-        """Width in pixels of the object that a region belongs to.
+    def width_at(self, label: int, window: Window, mask: NDArray[np.bool_]) -> float:
+        """Width in pixels of the object of a class that a region belongs to.
 
         For a region that is an object of its own, new or gone, the typical width of the class.
         """
-        if self.is_new(window, mask) or self.is_gone(window, mask):
-            return self.typical_width
-        return max(self._new.width_at(window, mask), self._old.width_at(window, mask))
+        if self.is_new(label, window, mask) or self.is_gone(label, window, mask):
+            return self.typical_width(label)
+        return max(sheet.width_at(label, window, mask) for sheet in (self._new, self._old))
 
-    @cached_property
-    def typical_width(self) -> float:
+    def typical_width(self, label: int) -> float:
         """Width of the object that a pixel of the class lies in, in the median.
 
         Weighted by pixels, so that specks do not make objects look small; of both masks together,
         because an annotation may miss all objects.
         """
-        widths = np.concatenate([self._old.widths, self._new.widths])
-        areas = np.concatenate([self._old.areas[1:], self._new.areas[1:]])
-        order = np.argsort(widths)
-        reached = np.cumsum(areas[order])
-        if not reached.size:
-            return 0.0
-        return float(widths[order[np.searchsorted(reached, reached[-1] / 2)]])
+        if label not in self._typical:
+            owns = [(sheet, sheet.labels == label) for sheet in (self._old, self._new)]
+            widths = np.concatenate([sheet.widths[own] for sheet, own in owns])
+            areas = np.concatenate([sheet.areas[own] for sheet, own in owns])
+            order = np.argsort(widths)
+            reached = np.cumsum(areas[order])
+            middle = order[np.searchsorted(reached, reached[-1] / 2)] if reached.size else None
+            self._typical[label] = 0.0 if middle is None else float(widths[middle])
+        return self._typical[label]
 
-    def is_new(self, window: Window, mask: NDArray[np.bool_]) -> bool:
+    def is_new(self, label: int, window: Window, mask: NDArray[np.bool_]) -> bool:
         """Whether hardly any of the corrected object that a region is part of was annotated."""
-        return self._share(self._new, self._kept_of_new, window, mask) < _HARDLY_ANY
+        return self._new.share_kept(label, window, mask) < _HARDLY_ANY
 
-    def is_gone(self, window: Window, mask: NDArray[np.bool_]) -> bool:
+    def is_gone(self, label: int, window: Window, mask: NDArray[np.bool_]) -> bool:
         """Whether hardly any of the annotated object that a region is part of would stay."""
-        return self._share(self._old, self._kept_of_old, window, mask) < _HARDLY_ANY
-
-    @staticmethod
-    def _share(
-        objects: _Numbered, kept: NDArray[Any], window: Window, mask: NDArray[np.bool_]
-    ) -> float:
-        """Share of its pixels that an object keeps; 1 where the region is in none."""
-        number = objects.number_at(window, mask)
-        return float(kept[number] / objects.areas[number]) if number else 1.0
-
-    @cached_property
-    def _old(self) -> _Numbered:
-        return _Numbered(self._before)
-
-    @cached_property
-    def _new(self) -> _Numbered:
-        return _Numbered(self._after)
-
-    @cached_property
-    def _kept_of_old(self) -> NDArray[Any]:
-        return self._old.count(self._before & self._after)
-
-    @cached_property
-    def _kept_of_new(self) -> NDArray[Any]:
-        return self._new.count(self._before & self._after)
+        return self._old.share_kept(label, window, mask) < _HARDLY_ANY
 
 
 class _Numbered:
-    """Connected objects of a mask, numbered from 1."""
+    """Connected objects of all classes, numbered from 1; 0 stands for none, whose width is 0.
 
-    def __init__(self, mask: NDArray[np.bool_]) -> None:
-        self._labels, self._count = ndimage.label(mask, _EIGHT)
-        self.areas = self.count(mask)
+    Attributes
+    ----------
+    labels, areas, widths
+        (objects + 1,), class, pixels and width of each object.
+    """
 
-    def count(self, mask: NDArray[np.bool_]) -> NDArray[Any]:
-        """Pixels of a mask in each object, by number."""
-        return np.bincount(self._labels[mask], minlength=self._count + 1)
+    def __init__(self, classes: NDArray[Any], kept: NDArray[np.bool_]) -> None:
+        numbers, labels = np.zeros(classes.shape, np.int32), [0]
+        for label in range(1, int(classes.max(initial=0)) + 1):
+            own, count = ndimage.label(classes == label, _EIGHT)
+            if len(labels) > 1:
+                own[own > 0] += len(labels) - 1
+                numbers += own
+            else:
+                numbers = own
+            labels += [label] * count
+        self._numbers = numbers
+        self.labels = np.array(labels)
+        count = len(labels)
+        self.areas = np.bincount(numbers.ravel(), minlength=count)
+        self.areas[0] = 0
+        self._kept = np.bincount(numbers[kept], minlength=count)
+        self.widths = 4 * self.areas / np.maximum(_edges(numbers, count) * np.pi / 4, 1)
 
-    def number_at(self, window: Window, mask: NDArray[np.bool_]) -> int:
-        """Object that most of a region is in; 0 for none."""
-        return int(np.bincount(self._labels[window][mask]).argmax())
+    def number_at(self, label: int, window: Window, mask: NDArray[np.bool_]) -> int:
+        """Object of a class that most of a region is in; 0 for none."""
+        number = int(np.bincount(self._numbers[window][mask]).argmax())
+        return number if self.labels[number] == label else 0
 
-    def width_at(self, window: Window, mask: NDArray[np.bool_]) -> float:
-        """Width of the object that most of a region is in; 0 for none."""
-        number = self.number_at(window, mask)
-        return self._width(number) if number else 0.0
+    def width_at(self, label: int, window: Window, mask: NDArray[np.bool_]) -> float:
+        """Width of the object at a region; 0 where the region is in none."""
+        return float(self.widths[self.number_at(label, window, mask)])
 
-    @property
-    def widths(self) -> NDArray[np.float64]:
-        """Width of each object."""
-        return np.array([self._width(number) for number in range(1, self._count + 1)])
+    def share_kept(self, label: int, window: Window, mask: NDArray[np.bool_]) -> float:
+        """Share of its pixels that the object at a region keeps; 1 where the region is in none."""
+        number = self.number_at(label, window, mask)
+        return float(self._kept[number] / self.areas[number]) if number else 1.0
 
-    @cached_property
-    def _windows(self) -> list[Window]:
-        windows: list[Window] = ndimage.find_objects(self._labels)
-        return windows
 
-    def _width(self, number: int) -> float:
-        object_ = np.pad(self._labels[self._windows[number - 1]] == number, 1)
-        edges = sum(int(np.diff(object_, axis=axis).sum()) for axis in (0, 1))
-        return 4 * float(self.areas[number]) / (edges * np.pi / 4)
+def _edges(numbers: NDArray[np.int32], count: int) -> NDArray[np.intp]:
+    """Pixel edges at the outline of each object, by number; an image's edge is one."""
+    edges = np.zeros(count, np.intp)
+    for one, other in ((numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])):
+        differ = one != other
+        for side in (one[differ], other[differ]):
+            edges += np.bincount(side, minlength=count)
+    for side in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
+        edges += np.bincount(side, minlength=count)
+    return edges
 
 
 def opened(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:

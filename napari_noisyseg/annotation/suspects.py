@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_noisyseg.annotation.contradiction import Contradiction, contradiction
 from napari_noisyseg.annotation.quality import (
@@ -24,7 +23,7 @@ from napari_noisyseg.annotation.quality import (
 )
 from napari_noisyseg.annotation.ranking import credibility, priority, ranked
 from napari_noisyseg.annotation.regions import (
-    ClassObjects,
+    SliceObjects,
     Window,
     opened,
     regions_of,
@@ -203,7 +202,9 @@ def _examine(
 ) -> tuple[list[Suspect], Quality]:
     options = options or SuspectOptions()
     found = contradiction(given, chances, trust, settled)
-    given, chances = found.given, np.nan_to_num(chances, nan=0.5)
+    given = found.given
+    if np.isnan(chances).any():
+        chances = np.nan_to_num(chances, nan=0.5)
     annotation, model = expected_overlap(found, chances)
     annotated = int((given >= 0).sum())
     done = 1 - int(found.judged.sum()) / annotated if annotated else 0.0
@@ -223,49 +224,58 @@ Region = tuple[int, int, Window, NDArray[np.bool_]]
 
 def _regions(
     found: Contradiction, options: SuspectOptions
-) -> Iterator[tuple[Region, ClassObjects]]:
-    """Yield the connected, cleaned regions, each with the objects of the class that it concerns."""
+) -> Iterator[tuple[Region, SliceObjects]]:
+    """Yield the connected, cleaned regions, each with the slice's objects."""
     contradicted = (found.error >= options.doubt) & found.judged
     if not contradicted.any():
         return
-    codes = found.given.astype(np.int32) * found.classes + found.other + 1
-    numbered = np.where(contradicted, codes, 0)
-    corrected = np.where(contradicted, found.other, found.given)
-    objects: dict[int, ClassObjects] = {}
-    for code, extent in enumerate(ndimage.find_objects(numbered)):
-        if extent is None:
-            continue
-        start, end = divmod(code, found.classes)
-        concerned = end or start
-        if concerned not in objects:
-            objects[concerned] = ClassObjects(found.given == concerned, corrected == concerned)
-        rows, columns = _with_margin(extent, contradicted.shape)
-        raw = numbered[rows, columns] == code + 1
-        for window, region in _cleaned(raw, (rows, columns), objects[concerned], options):
-            yield (start, end, window, region), objects[concerned]
+    objects = SliceObjects(found.given, np.where(contradicted, found.other, found.given))
+    for start, end, place, connected in _connected(found, contradicted, options.fewest_pixels):
+        for window, region in _cleaned(connected, place, end or start, objects, options):
+            yield (start, end, window, region), objects
+
+
+def _connected(
+    found: Contradiction, contradicted: NDArray[np.bool_], fewest: int
+) -> Iterator[Region]:
+    """Yield the connected regions of one given and one proposed class, of so many pixels or more."""
+    codes = found.given.astype(np.int32) * found.classes + found.other
+    for place, region in regions_of(contradicted, fewest):
+        here = codes[place]
+        present = np.unique(here[region])
+        for code in present:
+            start, end = divmod(int(code), found.classes)
+            if len(present) == 1:
+                yield start, end, place, region
+                continue
+            for window, part in regions_of(region & (here == code), fewest):
+                yield start, end, within(place, window), part
 
 
 def _cleaned(
-    mask: NDArray[np.bool_], place: Window, objects: ClassObjects, options: SuspectOptions
+    region: NDArray[np.bool_],
+    window: Window,
+    label: int,
+    objects: SliceObjects,
+    options: SuspectOptions,
 ) -> Iterator[tuple[Window, NDArray[np.bool_]]]:
-    """Yield the regions of a mask that are thick and large enough for the object they belong to.
+    """Yield the parts of a region that are thick and large enough for the object they belong to.
 
-    `place` is where the mask lies in the slice.
+    `window` is where the region lies in the slice, `label` the class of the objects that it concerns.
     """
-    for box, region in regions_of(mask, options.fewest_pixels):
-        width = objects.width_at(within(place, box), region)
-        least = max(options.fewest_pixels, options.smallest * width**2)
-        radius = round(options.thickness * width / 2)
-        if radius < 1:
-            if int(region.sum()) >= least:
-                yield within(place, box), region
-            continue
-        rows, columns = _with_margin(box, mask.shape)
-        alone = np.zeros((rows.stop - rows.start, columns.stop - columns.start), bool)
-        top, left = box[0].start - rows.start, box[1].start - columns.start
-        alone[top : top + region.shape[0], left : left + region.shape[1]] = region
-        for part, thick in regions_of(opened(alone, radius), least):
-            yield within(place, within((rows, columns), part)), thick
+    width = objects.width_at(label, window, region)
+    least = max(options.fewest_pixels, options.smallest * width**2)
+    radius = round(options.thickness * width / 2)
+    if radius < 1:
+        if int(region.sum()) >= least:
+            yield window, region
+        return
+    around = _with_margin(window, objects.shape)
+    alone = np.zeros([side.stop - side.start for side in around], bool)
+    sides = zip(window, around, strict=True)
+    alone[tuple(slice(i.start - o.start, i.stop - o.start) for i, o in sides)] = region
+    for part, thick in regions_of(opened(alone, radius), least):
+        yield within(around, part), thick
 
 
 def _with_margin(window: Window, shape: tuple[int, ...]) -> Window:
@@ -283,7 +293,7 @@ def _suspect(
     trust: NDArray[np.float32] | None,
     chances: NDArray[np.float32],
     overlap: ExpectedOverlap,
-    objects: ClassObjects,
+    objects: SliceObjects,
     *,
     certainty: float,
     name: str,
@@ -335,10 +345,10 @@ def _kind(
     end: int,
     window: tuple[slice, slice],
     mask: NDArray[np.bool_],
-    objects: ClassObjects,
+    objects: SliceObjects,
 ) -> Kind:
     if start and end:
         return Kind.WRONG_CLASS
     if end:
-        return Kind.MISSING if objects.is_new(window, mask) else Kind.TOO_SMALL
-    return Kind.SPURIOUS if objects.is_gone(window, mask) else Kind.TOO_LARGE
+        return Kind.MISSING if objects.is_new(end, window, mask) else Kind.TOO_SMALL
+    return Kind.SPURIOUS if objects.is_gone(start, window, mask) else Kind.TOO_LARGE
