@@ -89,3 +89,39 @@ def test_every_step_is_told():
     history.redo()
     history.clear()
     assert told == [1, 0, 1, 0]
+
+
+def test_steps_of_a_group_go_together_and_one_of_them_alone_where_asked_for():
+    stack, history = Stack(), History()
+    together = object()
+    stack.paint(history, 0)
+    first = stack.data.copy()
+    for step in (1, 2, 3):
+        before = stack.data[step].copy()
+        stack.data[step] = step
+        history.record("all", Painted(stack.data[step], before, stack.data[step].copy()), together)
+    after = stack.data.copy()
+    assert history.undo() == "all"
+    np.testing.assert_array_equal(stack.data, first)
+    assert history.redo() == "all"
+    np.testing.assert_array_equal(stack.data, after)
+
+    history.take_back(history.done[2])
+    assert not stack.data[2].any()
+    assert (stack.data[1] == 1).all()
+    assert history.undo() == "all"
+    np.testing.assert_array_equal(stack.data, first)
+    assert history.undo() == "step 0"
+
+
+def test_memory_is_summed_up_over_what_is_taken_back_and_done_again():
+    stack, history = Stack(), History(most_bytes=512 * (NEWEST + 20))
+    for step in range(NEWEST + 50):
+        stack.paint(history, step)
+    for _ in range(40):
+        history.undo()
+    for _ in range(40):
+        history.redo()
+    stack.paint(history, 1)
+    assert history.done[-1].bytes == 512
+    assert len(history) == NEWEST + 20

@@ -99,6 +99,9 @@ def test_the_list_is_sorted_by_rank_and_filtered():
     assert {entry.key for entry in suspects.rows} == {(1, 0)}
     suspects.filter = Filter(smallest=200)
     assert [entry.suspect.box for entry in suspects.rows] == [LARGE]
+    sure = sorted(entry.suspect.credibility for entry in suspects.entries)
+    suspects.filter = Filter(surest=(sure[0] + sure[-1]) / 2)
+    assert 0 < len(suspects.rows) < 3
     suspects.filter = Filter(concerned=1)
     assert len(suspects.rows) == 3
     suspects.filter = Filter(concerned=2)

@@ -23,6 +23,7 @@ def read_filter(form: ReviewForm) -> Filter:
         None if kind is None else Kind(kind),
         form.concerned.currentData(),
         form.smallest.value(),
+        form.surest.value(),
     )
 
 
@@ -56,3 +57,4 @@ def show_filters(
         ]
     form.show_choices(form.concerned, "all classes", classes)
     form.smallest.setVisible(bool(entries))
+    form.surest.setVisible(bool(entries))

@@ -135,6 +135,7 @@ class ReviewDock(QWidget):
             (session.changed, self._soon),
             (session.job_changed, self._take_run),
             (session.model_changed, self._take_run),
+            (session.history.changed, reviewer.on_history),
             (session.history.changed, self._show_soon),
             (reviewer.settling.done, reviewer.on_done),
             (reviewer.settling.undone, reviewer.on_undone),
@@ -264,11 +265,13 @@ class ReviewDock(QWidget):
         gains = settling.gains(session)
         form.gains.setText(gains)
         form.gains.setVisible(bool(gains))
-        form.list.show_entries(rows, suspects.held)
+        form.list.show_entries(rows, suspects.held, suspects.chosen)
         if suspects.held is not None and suspects.held is not before:
             form.list.reveal(suspects.held)
         held, editing = suspects.held, self.reviewer.brush.entry is not None
-        form.question.setText(question_text(held, editing=editing, key=self._acts["next"].text))
+        form.question.setText(
+            question_text(held, len(suspects.chosen), editing=editing, key=self._acts["next"].text)
+        )
         for name in ("accept", "keep", "ignore", "edit"):
             form.buttons[name].setEnabled(held is not None)
         for name in ("next", "previous"):

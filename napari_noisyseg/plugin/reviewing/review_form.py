@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeyEvent, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
+    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -28,7 +29,8 @@ from napari_noisyseg.plugin.window.paragraph import Paragraph
 ACTS = {
     "accept": (
         "Accept",
-        "Write the proposal (green, dashed) into the annotation here. Clean from now on.",
+        "Write the proposal (green, dashed) into the annotation here. Clean from now on. Choose several "
+        "in the list by Shift, Ctrl or Ctrl+A, to decide all of them at once.",
     ),
     "keep": ("Keep", "The annotation (white, solid) is right here. Clean from now on."),
     "ignore": ("Ignore", "Nobody can tell what is right here: training leaves this region out."),
@@ -56,7 +58,7 @@ class ReviewForm(QWidget):
         What to do next, and a button that leads there.
     gains
         What was gained.
-    layer, kind, concerned, smallest
+    layer, kind, concerned, smallest, surest
         What is listed.
     list
         The suspects.
@@ -91,6 +93,16 @@ class ReviewForm(QWidget):
         self.smallest.setStepType(QSpinBox.StepType.AdaptiveDecimalStepType)
         self.smallest.setAccessibleName("Smallest size")
         self.smallest.setToolTip("Leave smaller suspects out of the list; 0 lists all.")
+        self.surest = _Surety()
+        self.surest.setRange(0, 1)
+        self.surest.setSingleStep(0.05)
+        self.surest.setPrefix("sure from ")
+        self.surest.setSpecialValueText("sure or not")
+        self.surest.setAccessibleName("Least sure")
+        self.surest.setToolTip(
+            "<qt>Leave proposals out that may be believed less; 0 lists all. To accept all from 0.95 "
+            "on (Ctrl+A in the list, then Accept) made noisy annotations better in all trials.</qt>"
+        )
         self.list = SuspectView(words)
         self.question = Paragraph("Question")
         self.buttons = {name: _button(*texts) for name, texts in ACTS.items()}
@@ -109,6 +121,7 @@ class ReviewForm(QWidget):
         for combo in (self.layer, self.kind, self.concerned):
             combo.currentIndexChanged.connect(self._on_filter)
         self.smallest.valueChanged.connect(self._on_filter)
+        self.surest.valueChanged.connect(self._on_filter)
 
     def show_keys(self, texts: dict[str, str]) -> None:
         """Write the key of each act on its button; acts without one keep their word only."""
@@ -158,10 +171,11 @@ class ReviewForm(QWidget):
         column.addWidget(self.gains)
         filters = QGridLayout()
         filters.setSpacing(4)
-        for place, widget in enumerate((self.kind, self.smallest, self.layer, self.concerned)):
-            filters.addWidget(widget, place // 2, place % 2)
-        filters.setColumnStretch(0, 3)
-        filters.setColumnStretch(1, 2)
+        filters.addWidget(self.kind, 0, 0, 1, 2)
+        for place, widget in enumerate((self.smallest, self.surest, self.layer, self.concerned)):
+            filters.addWidget(widget, 1 + place // 2, place % 2)
+        filters.setColumnStretch(0, 1)
+        filters.setColumnStretch(1, 1)
         column.addLayout(filters)
         column.addWidget(self.list, stretch=1)
         self._legend = _legend()
@@ -199,7 +213,18 @@ class _Choice(QComboBox):
 
 
 class _Size(QSpinBox):
-    """A number that leaves letters to the dock."""
+    """A whole number that leaves letters to the dock."""
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:
+        """Take digits and arrows."""
+        if _is_letter(event):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+
+class _Surety(QDoubleSpinBox):
+    """A share that leaves letters to the dock."""
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
         """Take digits and arrows."""

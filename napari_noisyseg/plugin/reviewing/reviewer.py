@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from napari.layers import Shapes
@@ -20,6 +20,7 @@ from napari_noisyseg.plugin.reviewing.from_shapes import labels_of_shapes
 from napari_noisyseg.plugin.reviewing.outline_layers import OutlineLayers
 from napari_noisyseg.plugin.reviewing.search import Annotation, Search
 from napari_noisyseg.plugin.reviewing.settling import Settling
+from napari_noisyseg.plugin.reviewing.steps import drawn_once
 from napari_noisyseg.plugin.reviewing.suspect_list import Entry, Filter, SuspectList
 from napari_noisyseg.plugin.reviewing.view import show_region, shows_planes, wide_window
 from napari_noisyseg.plugin.window.notices import Told, show
@@ -64,13 +65,27 @@ class Reviewer:
         self.bare = BareView(session.viewer)
         self.method = ""
         self._after: Entry | None = None
+        self._restored: list[Entry] = []
 
     # -- what the user does
 
-    def choose(self, entry: Entry) -> None:
-        """Look at a suspect: its slice, near enough, outlined; nothing is decided."""
+    def choose(self, entry: Entry, chosen: Sequence[Entry] = ()) -> None:
+        """Look at a suspect: its slice, near enough, outlined; nothing is decided.
+
+        Parameters
+        ----------
+        entry
+            The one to look at.
+        chosen
+            All that the next decision is about, if it is about several; without `entry` among them,
+            the last one is looked at.
+        """
         self.brush.put_down()
+        if chosen and entry not in chosen:
+            entry = chosen[-1]
         self.suspects.held = entry
+        if chosen:
+            self.suspects.chosen = list(chosen)
         annotation = self.search.annotations.get(entry.key[0])
         if annotation is not None:
             pairing = annotation.pairing
@@ -80,41 +95,35 @@ class Reviewer:
         self.changed.emit()
 
     def accept(self) -> None:
-        """Write the proposal into the annotation."""
-        entry = self._open_entry()
-        if entry is not None and self._label(entry) is None:
-            show(
-                "info", f"{self._no_label(entry)}: choose Ignore to leave the region out, or Keep."
-            )
-            return
-        layer = None if entry is None else self._labels(entry)
-        if entry is None or layer is None:
-            return
-        annotation, label = self.search.annotations[entry.key[0]], self._label(entry)
-        if label is None:
-            return
-        following = self._following_of(entry)
-        with Told():
-            self.settling.accept(entry, layer, annotation.pairing.full_fit, label)
-            self._go_to(following)
+        """Write the proposals into the annotation."""
+        entries = self._open_entries()
+        writable = [entry for entry in entries if self._label(entry) is not None]
+        for entry in entries:
+            if self._label(entry) is None:
+                it = "the region" if len(entries) == 1 else "such regions"
+                show("info", f"{self._no_label(entry)}: choose Ignore to leave {it} out, or Keep.")
+                break
+        self._decide("accept", writable, self._accept)
 
     def keep(self) -> None:
-        """Say that the annotation is right at the suspect."""
-        self._settle(self.settling.keep)
+        """Say that the annotation is right at the suspects."""
+        self._decide("keep", self._open_entries(), lambda e: self.settling.keep(e, self._layer(e)))
 
     def ignore(self) -> None:
-        """Leave the region out of training."""
-        self._settle(self.settling.ignore)
+        """Leave the regions out of training."""
+        self._decide(
+            "ignore", self._open_entries(), lambda e: self.settling.ignore(e, self._layer(e))
+        )
 
     def edit(self) -> None:
         """Have the brush ready to correct the region by hand."""
         entry = self._open_entry()
-        layer = None if entry is None else self._labels(entry)
-        if entry is None or layer is None:
+        if entry is None or (layer := self._labels(entry)) is None:
             return
+        self.suspects.held = entry  # by hand one at a time
         self.bare.restore()  # who paints wants to see it
         label = self._label(entry)
-        self._after = self._following_of(entry)
+        self._after = self._following_of([entry])
         with Told():
             self.brush.take_up(self.session.viewer, entry, layer, 0 if label is None else label)
             if label is None:
@@ -152,7 +161,8 @@ class Reviewer:
     def undo(self) -> None:
         """Take the last step back."""
         self.brush.put_down()
-        self.session.history.undo()
+        with drawn_once():
+            self.session.history.undo()
 
     def set_filter(self, chosen: Filter) -> None:
         """List other suspects; what is looked at is let go if it is none of them."""
@@ -160,6 +170,7 @@ class Reviewer:
         held = self.suspects.held
         if held is not None and not chosen.passes(held):
             self._let_go()
+        self.suspects.chosen = [one for one in self.suspects.chosen if chosen.passes(one)]
         self.changed.emit()
 
     def train_again(self) -> None:
@@ -206,10 +217,18 @@ class Reviewer:
             self.suspects.remove(entry)
 
     def on_undone(self, entry: Entry | None) -> None:
-        """Put a suspect back into the list whose settling was undone, and look at it."""
+        """Put a suspect back into the list whose settling was undone."""
         if entry is not None and entry.key[0] in self.search.annotations:
             self.suspects.restore(entry)
-            self.choose(entry)
+            self._restored.append(entry)
+
+    def on_history(self) -> None:
+        """Look at what has just been put back into the list, all of it chosen again."""
+        restored, self._restored = self._restored, []
+        entries = set(self.suspects.entries)
+        there = [entry for entry in reversed(restored) if entry in entries]
+        if there:
+            self.choose(there[0], there)
 
     def outline(self) -> None:
         """Outline what is looked at, as annotated and as proposed."""
@@ -234,14 +253,37 @@ class Reviewer:
         self.brush.put_down()
         self.outlines.clear()
 
-    def _settle(self, act: Callable[[Entry, Layer], None]) -> None:
-        entry = self._open_entry()
-        if entry is None:
+    def _decide(self, word: str, entries: Sequence[Entry], act: Callable[[Entry], object]) -> None:
+        """Decide about suspects, several in one step, and go to the next one."""
+        if not entries:
             return
-        annotation = self.search.annotations[entry.key[0]]
-        following = self._following_of(entry)
-        act(entry, annotation.pairing.layer)
-        self._go_to(following)
+        following = self._following_of(entries)
+        with Told():
+            if len(entries) == 1:
+                act(entries[0])
+            else:
+                with self.settling.together(f"{word} {len(entries)} places"):
+                    for entry in entries:
+                        act(entry)
+            self._go_to(following)
+
+    def _accept(self, entry: Entry) -> None:
+        layer, label = self._labels(entry), self._label(entry)
+        if layer is not None and label is not None:
+            fit = self.search.annotations[entry.key[0]].pairing.full_fit
+            self.settling.accept(entry, layer, fit, label)
+
+    def _layer(self, entry: Entry) -> Layer:
+        return self.search.annotations[entry.key[0]].pairing.layer
+
+    def _open_entries(self) -> list[Entry]:
+        """Return the suspects to be decided; a single one must be seen."""
+        chosen = set(self.suspects.chosen)
+        if len(chosen) > 1:
+            several = [entry for entry in self.suspects.rows if entry in chosen]
+            return [entry for entry in several if entry.key[0] in self.search.annotations]
+        entry = self._open_entry()
+        return [] if entry is None else [entry]
 
     def _open_entry(self) -> Entry | None:
         """Return the suspect to be decided; one that is not on the screen is only shown."""
@@ -296,9 +338,14 @@ class Reviewer:
             show("info", "The list ends here." if step > 0 else "The list begins here.")
         self.changed.emit()
 
-    def _following_of(self, entry: Entry) -> Entry | None:
-        rows = self.suspects.rows
-        return self.suspects.neighbour(rows, entry, 1) or self.suspects.neighbour(rows, entry, -1)
+    def _following_of(self, entries: Sequence[Entry]) -> Entry | None:
+        """Return what is looked at once these are decided: the next row, or the one before them."""
+        rows, decided = self.suspects.rows, set(entries)
+        last = max((place for place, row in enumerate(rows) if row in decided), default=-1)
+        if last + 1 < len(rows):
+            return rows[last + 1]
+        left = [row for row in rows if row not in decided]
+        return left[-1] if left else None
 
     def _go_to(self, entry: Entry | None) -> None:
         if entry is not None and entry in self.suspects.entries:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,6 +77,7 @@ class Settling(PerSession):
         self.before: tuple[CleanDice | None, Job | None] = (None, None)
         self.edited: tuple[Entry, weakref.ref[Layer]] | None = None
         self._watched: weakref.WeakSet[Layer] = weakref.WeakSet()
+        self._together: tuple[str, dict[Layer, set[int]]] | None = None
 
     def watch(self, layers: Iterable[Layer]) -> None:
         """Hear from now on of all strokes on these layers, and of napari's own undo and redo."""
@@ -94,6 +96,21 @@ class Settling(PerSession):
             return ""
         after = last_dice(session) if again and done else None
         return gains_text(self.regions, self.pixels, before, after)
+
+    @contextmanager
+    def together(self, title: str) -> Iterator[None]:
+        """Let all that is decided in between be one step, drawn once; `title` says what was done."""
+        written: dict[Layer, set[int]] = {}
+        self._together = title, written
+        try:
+            yield
+        finally:
+            self._together = None
+            session = self._session()
+            for layer, slices in written.items():
+                layer.refresh()
+                if session is not None:
+                    session.annotation_written(layer, sorted(slices))
 
     def accept(self, entry: Entry, layer: Labels, fit: Fit, value: int) -> None:
         """Write the proposal into the region's pixels, and settle them.
@@ -219,19 +236,21 @@ class Settling(PerSession):
         with quiet(layer):
             if not isinstance(layer.data, np.ndarray):
                 put(layer, at, after)
-                layer.refresh()
                 token = None
             else:
                 if not layer.data.flags.writeable:
                     raise ValueError("read-only")
                 count = len(layer._undo_history) if hasattr(layer, "_undo_history") else 0
                 newest = layer._undo_history[-1] if count else None
-                layer.data_setitem(at, int(after[0]))
+                layer.data_setitem(at, int(after[0]), refresh=False)
                 item = layer._undo_history[-1] if getattr(layer, "_undo_history", None) else None
                 token = None if item is newest or item is None else item[0]
+            if self._together is None:
                 layer.refresh()
         session = self._session()
-        if session is not None:
+        if self._together is not None:
+            self._together[1].setdefault(layer, set()).add(index)
+        elif session is not None:
             session.annotation_written(layer, [index])
         return token
 
@@ -267,7 +286,12 @@ class Settling(PerSession):
                 redo := getattr(change.layer(), "_redo_history", None)
             ):
                 redo.clear()
-        session.history.record(title, step)
+        together = self._together
+        session.history.record(
+            title if together is None else together[0],
+            step,
+            None if together is None else together[1],
+        )
         self._told(step, True)
 
     def _told(self, step: Step, is_done: bool) -> None:

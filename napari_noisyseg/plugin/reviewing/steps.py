@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -242,12 +242,13 @@ class Step:
         history = getattr(layer, "_redo_history" if done else "_undo_history", None)
         if self.token is not None and history and any(part is self.token for part in history[-1]):
             # napari takes it back or does it again itself, so that its history stays in step.
-            (layer.redo if done else layer.undo)()
+            with getattr(layer, "_block_refresh", nullcontext)():
+                (layer.redo if done else layer.undo)()
         there, wanted = (pixels.before, pixels.after) if done else (pixels.after, pixels.before)
         same = read_at(layer.data, pixels.at) == there  # what was painted over since stays
         if same.any():
             put(layer, tuple(axis[same] for axis in pixels.at), wanted[same])
-        layer.refresh()
+        _draw(layer)
 
 
 def items_of(layer: Any, *, done: bool) -> set[int]:
@@ -282,6 +283,31 @@ def _box(
     lows = [int(axis.min()) for axis in at]
     box = tuple(slice(low, int(axis.max()) + 1) for low, axis in zip(lows, at, strict=True))
     return box, tuple(axis - low for low, axis in zip(lows, at, strict=True))
+
+
+_drawn_later: set[Any] | None = None
+
+
+@contextmanager
+def drawn_once() -> Iterator[None]:
+    """Draw each layer once, at the end, however many steps on it are taken back in between."""
+    global _drawn_later
+    layers: set[Any] = set()
+    _drawn_later = layers
+    try:
+        yield
+    finally:
+        _drawn_later = None
+        for layer in layers:
+            with quiet(layer):
+                layer.refresh()
+
+
+def _draw(layer: Any) -> None:
+    if _drawn_later is None:
+        layer.refresh()
+    else:
+        _drawn_later.add(layer)
 
 
 _quiet: weakref.WeakSet[Any] = weakref.WeakSet()

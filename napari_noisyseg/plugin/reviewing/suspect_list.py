@@ -47,12 +47,15 @@ class Filter:
         Index of a class, as annotated or as proposed; None: any.
     smallest
         Smallest area in pixels.
+    surest
+        Least credibility of a proposal, 0 to 1.
     """
 
     layer: int | None = None
     kind: Kind | None = None
     concerned: int | None = None
     smallest: int = 0
+    surest: float = 0.0
 
     def passes(self, entry: Entry) -> bool:
         """Whether a suspect is listed."""
@@ -62,6 +65,7 @@ class Filter:
             and (self.kind is None or suspect.kind is self.kind)
             and (self.concerned is None or self.concerned in (suspect.given, suspect.proposed))
             and suspect.area >= self.smallest
+            and suspect.credibility >= self.surest
         )
 
 
@@ -70,19 +74,30 @@ class SuspectList:
 
     Attributes
     ----------
-    held
-        The suspect that the user looks at: it stays, whatever is found anew.
+    chosen
+        What the next decision is about, several at once: `held` and others, that stay like it.
     filter
         Which of them are listed.
     """
 
     def __init__(self) -> None:
         self._slices: dict[Key, list[Entry]] = {}
-        self.held: Entry | None = None
+        self._held: Entry | None = None
+        self.chosen: list[Entry] = []
         self.filter = Filter()
 
     def __len__(self) -> int:
         return sum(map(len, self._slices.values()))
+
+    @property
+    def held(self) -> Entry | None:
+        """The suspect that the user looks at; to look at another one chooses it alone."""
+        return self._held
+
+    @held.setter
+    def held(self, entry: Entry | None) -> None:
+        self._held = entry
+        self.chosen = [] if entry is None else [entry]
 
     @property
     def entries(self) -> list[Entry]:
@@ -100,17 +115,17 @@ class SuspectList:
         before = self._slices.get(found.key, [])
         left = list(before)
         now: list[Entry] = []
+        chosen = set(self.chosen)
         for sighting in found.sightings:
             same = _same(sighting.suspect, left)
             if same is None:
                 now.append(Entry(found.key, sighting.suspect, sighting.thumbnail))
                 continue
             left.remove(same)
-            if same is not self.held:  # what is looked at does not change under the user's hand
+            if same not in chosen:  # what is looked at does not change under the user's hand
                 same.suspect, same.thumbnail = sighting.suspect, sighting.thumbnail
             now.append(same)
-        if self.held in left and self.held is not None:
-            now.append(self.held)
+        now += [entry for entry in left if entry in chosen]
         self._slices[found.key] = now
 
     def keep_only(self, keys: Iterable[Key]) -> None:
@@ -119,6 +134,7 @@ class SuspectList:
         self._slices = {key: found for key, found in self._slices.items() if key in there}
         if self.held is not None and self.held.key not in there:
             self.held = None
+        self.chosen = [entry for entry in self.chosen if entry.key in there]
 
     def move(self, before: int, now: int) -> None:
         """Let the suspects of one layer be those of another one."""
@@ -134,6 +150,8 @@ class SuspectList:
             found.remove(entry)
         if self.held is entry:
             self.held = None
+        elif entry in self.chosen:
+            self.chosen.remove(entry)
 
     def restore(self, entry: Entry) -> None:
         """Put a suspect back that was taken out."""

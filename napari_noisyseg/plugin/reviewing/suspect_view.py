@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from qtpy.QtCore import (  # type: ignore[attr-defined]
     QAbstractListModel,
+    QItemSelectionModel,
     QModelIndex,
     QPointF,
     QRect,
@@ -14,7 +16,16 @@ from qtpy.QtCore import (  # type: ignore[attr-defined]
     Qt,
     Signal,
 )
-from qtpy.QtGui import QColor, QImage, QKeyEvent, QPainter, QPen, QPolygonF
+from qtpy.QtGui import (
+    QColor,
+    QImage,
+    QKeyEvent,
+    QKeySequence,
+    QMouseEvent,
+    QPainter,
+    QPen,
+    QPolygonF,
+)
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QListView,
@@ -87,20 +98,22 @@ class SuspectView(QListView):
     Signals
     -------
     chosen
-        The user has chosen an `Entry`.
+        The user has chosen an `Entry` to look at, and a list of all that are chosen with it.
     """
 
-    chosen = Signal(object)
+    chosen = Signal(object, object)
 
     def __init__(self, words: Callable[[Entry], tuple[str, str]]) -> None:
         super().__init__()
         self._model = SuspectModel(words)
         self._ours = False
+        self._told: tuple[Entry | None, list[Entry]] = (None, [])
         self.setModel(self._model)
         self.setItemDelegate(_Rows(self))
         self.setUniformItemSizes(True)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setAccessibleName("Suspects")
         self.setMinimumHeight(2 * _ROW + 8)
@@ -109,7 +122,8 @@ class SuspectView(QListView):
             bar.setSingleStep(_ROW // 2)
         selection = self.selectionModel()
         if selection is not None:
-            selection.currentChanged.connect(self._on_current)
+            selection.currentChanged.connect(self._tell)
+            selection.selectionChanged.connect(self._tell)
 
     @property
     def entries(self) -> list[Entry]:
@@ -118,15 +132,22 @@ class SuspectView(QListView):
 
     @property
     def current(self) -> Entry | None:
-        """The row that is selected."""
+        """The row that is looked at."""
         row = self.currentIndex().row()
         return self.entries[row] if 0 <= row < len(self.entries) else None
 
-    def show_entries(self, entries: Sequence[Entry], current: Entry | None) -> None:
-        """Show rows, one of them selected; what is looked at does not move on the screen."""
+    @property
+    def selected(self) -> list[Entry]:
+        """The rows that are selected, from top to bottom."""
+        return [self.entries[row] for row in sorted(i.row() for i in self.selectedIndexes())]
+
+    def show_entries(
+        self, entries: Sequence[Entry], current: Entry | None, chosen: Sequence[Entry] = ()
+    ) -> None:
+        """Show rows, some of them selected; what is looked at does not move on the screen."""
         rows = list(entries)
         if rows == self.entries:
-            self._select(current)
+            self._select(current, chosen)
             viewport = self.viewport()
             if viewport is not None:
                 viewport.update()
@@ -137,7 +158,7 @@ class SuspectView(QListView):
             self._model.show_rows(rows)
         finally:
             self._ours = False
-        self._select(current)
+        self._select(current, chosen)
         self.scheduleDelayedItemsLayout()
         self.executeDelayedItemsLayout()
         bar = self.verticalScrollBar()
@@ -155,13 +176,27 @@ class SuspectView(QListView):
         return self.visualRect(self._model.index(self.entries.index(entry)))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Move by arrows; all other keys are the dock's."""
+        """Move by arrows, choose more with Shift, or all; all other keys are the dock's."""
         moves = (Qt.Key.Key_Up, Qt.Key.Key_Down, Qt.Key.Key_Home, Qt.Key.Key_End,
                  Qt.Key.Key_PageUp, Qt.Key.Key_PageDown)  # fmt: skip
-        if event is not None and event.key() in moves and not event.modifiers():
-            super().keyPressEvent(event)
-        elif event is not None:
+        if event is None:
+            return
+        alone = not event.modifiers() & ~Qt.KeyboardModifier.ShiftModifier
+        if (event.key() in moves and alone) or event.matches(QKeySequence.StandardKey.SelectAll):
+            with self._one_choice():
+                super().keyPressEvent(event)
+        else:
             event.ignore()
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:
+        """Choose a row, with Shift all up to it, with Control it as well, or no more."""
+        with self._one_choice():
+            super().mousePressEvent(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent | None) -> None:
+        """Choose the rows that the mouse is drawn over."""
+        with self._one_choice():
+            super().mouseMoveEvent(event)
 
     def _anchor(self) -> tuple[Entry, int] | None:
         """Return the row that must not move, and where it is: under the cursor, selected, or first."""
@@ -182,22 +217,43 @@ class SuspectView(QListView):
                     return self.entries[index.row()], rect.top()
         return None
 
-    def _select(self, entry: Entry | None) -> None:
+    def _select(self, entry: Entry | None, chosen: Sequence[Entry]) -> None:
         self._ours = True
         # Not scrolled to: the list moves only where the user moves it.
         self.setAutoScroll(False)
         try:
-            row = self.entries.index(entry) if entry in self.entries and entry is not None else -1
-            index = self._model.index(row) if row >= 0 else QModelIndex()
+            place = self.entries.index(entry) if entry is not None and entry in self.entries else -1
+            index = self._model.index(place) if place >= 0 else QModelIndex()
             if self.currentIndex() != index:
                 self.setCurrentIndex(index)
+            selection = self.selectionModel()
+            wanted = set(chosen)
+            if selection is not None and set(self.selected) != wanted & set(self.entries):
+                selection.clearSelection()
+                for place, one in enumerate(self.entries):
+                    if one in wanted:
+                        row = self._model.index(place)
+                        selection.select(row, QItemSelectionModel.SelectionFlag.Select)
         finally:
             self._ours = False
+            self._told = self.current, self.selected
             self.setAutoScroll(True)
 
-    def _on_current(self, now: QModelIndex, before: QModelIndex) -> None:
-        if not self._ours and now.isValid():
-            self.chosen.emit(self.entries[now.row()])
+    @contextmanager
+    def _one_choice(self) -> Iterator[None]:
+        """Tell of one choice once Qt, which changes row and selection in turn, has done with both."""
+        before, self._ours = self._ours, True
+        try:
+            yield
+        finally:
+            self._ours = before
+        self._tell()
+
+    def _tell(self, *_: object) -> None:
+        now = self.current, self.selected
+        if not self._ours and now != self._told and now[0] is not None:
+            self._told = now
+            self.chosen.emit(*now)
 
 
 class _Rows(QStyledItemDelegate):

@@ -138,12 +138,14 @@ def _any_noisy(layers: Sequence[Layer]) -> bool:
     return any(m.role is Role.NOISY or Role.NOISY in m.slices.values() for m in marks)
 
 
-def question_text(entry: Entry | None, *, editing: bool, key: str) -> str:
-    """Return what the selected suspect asks; how to begin where none is selected."""
+def question_text(entry: Entry | None, chosen: int, *, editing: bool, key: str) -> str:
+    """Return what the selected suspect asks, or several; how to begin where none is selected."""
     if editing:
         return "Paint what is right; what you paint is clean. Then go to the next one."
     if entry is None:
-        return f"Choose one, or press {key} for the next."
+        return f"Choose one, several by Shift or Ctrl, or press {key} for the next."
+    if chosen > 1:
+        return f"{chosen} places are chosen: accept, keep or ignore decides all of them at once."
     return QUESTIONS[entry.suspect.kind]
 
 
