@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 from psygnal import Signal
 
+from napari_noisyseg.plugin.layers.drawing import drawn_once
+
 NEWEST = 200
 """Steps that are never forgotten."""
 MOST_BYTES = 512 * 2**20
@@ -144,9 +146,10 @@ class History:
         if not source:
             return ""
         item = source[-1]
-        self._move(source, target, direction)
-        while item.group is not None and source and source[-1].group is item.group:
+        with drawn_once():
             self._move(source, target, direction)
+            while item.group is not None and source and source[-1].group is item.group:
+                self._move(source, target, direction)
         self.changed.emit()
         return item.title
 

@@ -201,37 +201,27 @@ class ReviewForm(QWidget):
         outside.addWidget(ColumnScroll(inside))
 
 
-class _Choice(QComboBox):
-    """A choice that leaves letters to the dock, whose keys they are."""
+class _LettersToDock:
+    """Leaves letters to the dock, whose keys they are; arrows and digits are the widget's."""
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Choose by arrows, not by letters."""
+        """Take any key but a letter."""
         if _is_letter(event):
             event.ignore()
         else:
-            super().keyPressEvent(event)
+            super().keyPressEvent(event)  # type: ignore[misc]
 
 
-class _Size(QSpinBox):
-    """A whole number that leaves letters to the dock."""
-
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Take digits and arrows."""
-        if _is_letter(event):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
+class _Choice(_LettersToDock, QComboBox):
+    """A choice from a list."""
 
 
-class _Surety(QDoubleSpinBox):
-    """A share that leaves letters to the dock."""
+class _Size(_LettersToDock, QSpinBox):
+    """A whole number."""
 
-    def keyPressEvent(self, event: QKeyEvent | None) -> None:
-        """Take digits and arrows."""
-        if _is_letter(event):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
+
+class _Surety(_LettersToDock, QDoubleSpinBox):
+    """A share."""
 
 
 def _is_letter(event: QKeyEvent | None) -> TypeGuard[QKeyEvent]:

@@ -20,7 +20,6 @@ from napari_noisyseg.plugin.reviewing.from_shapes import labels_of_shapes
 from napari_noisyseg.plugin.reviewing.outline_layers import OutlineLayers
 from napari_noisyseg.plugin.reviewing.search import Annotation, Search
 from napari_noisyseg.plugin.reviewing.settling import Settling
-from napari_noisyseg.plugin.reviewing.steps import drawn_once
 from napari_noisyseg.plugin.reviewing.suspect_list import Entry, Filter, SuspectList
 from napari_noisyseg.plugin.reviewing.view import show_region, shows_planes, wide_window
 from napari_noisyseg.plugin.window.notices import Told, show
@@ -161,8 +160,7 @@ class Reviewer:
     def undo(self) -> None:
         """Take the last step back."""
         self.brush.put_down()
-        with drawn_once():
-            self.session.history.undo()
+        self.session.history.undo()
 
     def set_filter(self, chosen: Filter) -> None:
         """List other suspects; what is looked at is let go if it is none of them."""

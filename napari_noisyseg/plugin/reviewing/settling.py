@@ -15,6 +15,7 @@ from napari_noisyseg.annotation.corrections import Settled
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.annotated import label_position
+from napari_noisyseg.plugin.layers.drawing import draw, drawn_once
 from napari_noisyseg.plugin.layers.geometry import Fit
 from napari_noisyseg.plugin.layers.layer_events import painted_slices
 from napari_noisyseg.plugin.layers.settled import settled_slice, write_settled
@@ -103,12 +104,12 @@ class Settling(PerSession):
         written: dict[Layer, set[int]] = {}
         self._together = title, written
         try:
-            yield
+            with drawn_once():
+                yield
         finally:
             self._together = None
             session = self._session()
             for layer, slices in written.items():
-                layer.refresh()
                 if session is not None:
                     session.annotation_written(layer, sorted(slices))
 
@@ -245,8 +246,7 @@ class Settling(PerSession):
                 layer.data_setitem(at, int(after[0]), refresh=False)
                 item = layer._undo_history[-1] if getattr(layer, "_undo_history", None) else None
                 token = None if item is newest or item is None else item[0]
-            if self._together is None:
-                layer.refresh()
+            draw(layer)
         session = self._session()
         if self._together is not None:
             self._together[1].setdefault(layer, set()).add(index)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noisyseg.files import shown
+from napari_noisyseg.plugin.layers.drawing import draw
 from napari_noisyseg.plugin.layers.settled import settled_slice, write_settled
 from napari_noisyseg.plugin.window.notices import show
 
@@ -248,7 +249,7 @@ class Step:
         same = read_at(layer.data, pixels.at) == there  # what was painted over since stays
         if same.any():
             put(layer, tuple(axis[same] for axis in pixels.at), wanted[same])
-        _draw(layer)
+        draw(layer)
 
 
 def items_of(layer: Any, *, done: bool) -> set[int]:
@@ -283,31 +284,6 @@ def _box(
     lows = [int(axis.min()) for axis in at]
     box = tuple(slice(low, int(axis.max()) + 1) for low, axis in zip(lows, at, strict=True))
     return box, tuple(axis - low for low, axis in zip(lows, at, strict=True))
-
-
-_drawn_later: set[Any] | None = None
-
-
-@contextmanager
-def drawn_once() -> Iterator[None]:
-    """Draw each layer once, at the end, however many steps on it are taken back in between."""
-    global _drawn_later
-    layers: set[Any] = set()
-    _drawn_later = layers
-    try:
-        yield
-    finally:
-        _drawn_later = None
-        for layer in layers:
-            with quiet(layer):
-                layer.refresh()
-
-
-def _draw(layer: Any) -> None:
-    if _drawn_later is None:
-        layer.refresh()
-    else:
-        _drawn_later.add(layer)
 
 
 _quiet: weakref.WeakSet[Any] = weakref.WeakSet()
