@@ -30,6 +30,11 @@ class SliceObjects:
     before, after
         (height, width), class indices; 0 and less are no object. Objects are connected pixels of one
         class.
+
+    Attributes
+    ----------
+    shape
+        (height, width) of the slice.
     """
 
     def __init__(self, before: NDArray[Any], after: NDArray[Any]) -> None:

@@ -100,8 +100,8 @@ class ReviewForm(QWidget):
         self.surest.setSpecialValueText("sure or not")
         self.surest.setAccessibleName("Least sure")
         self.surest.setToolTip(
-            "<qt>Leave proposals out that may be believed less; 0 lists all. To accept all from 0.95 "
-            "on (Ctrl+A in the list, then Accept) made noisy annotations better in all trials.</qt>"
+            "<qt>Leave proposals out that may be believed less; 0 lists all. To correct all from 0.95 "
+            "on (Ctrl+A in the list, then Accept) made no noisy annotations worse in trials.</qt>"
         )
         self.list = SuspectView(words)
         self.question = Paragraph("Question")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,15 @@ _UNWRITABLE = (
 """What arrays of all kinds raise that cannot be written to, or cannot hold a label."""
 
 
+@dataclass(frozen=True)
+class _Together:
+    """Decisions that are one step; the history keeps `group`, which holds no layer."""
+
+    title: str
+    written: dict[Layer, set[int]] = field(default_factory=dict)
+    group: object = field(default_factory=object)
+
+
 class Settling(PerSession):
     """Settles suspects of one session.
 
@@ -78,7 +88,7 @@ class Settling(PerSession):
         self.before: tuple[CleanDice | None, Job | None] = (None, None)
         self.edited: tuple[Entry, weakref.ref[Layer]] | None = None
         self._watched: weakref.WeakSet[Layer] = weakref.WeakSet()
-        self._together: tuple[str, dict[Layer, set[int]]] | None = None
+        self._together: _Together | None = None
 
     def watch(self, layers: Iterable[Layer]) -> None:
         """Hear from now on of all strokes on these layers, and of napari's own undo and redo."""
@@ -101,15 +111,14 @@ class Settling(PerSession):
     @contextmanager
     def together(self, title: str) -> Iterator[None]:
         """Let all that is decided in between be one step, drawn once; `title` says what was done."""
-        written: dict[Layer, set[int]] = {}
-        self._together = title, written
+        self._together = together = _Together(title)
         try:
             with drawn_once():
                 yield
         finally:
             self._together = None
             session = self._session()
-            for layer, slices in written.items():
+            for layer, slices in together.written.items():
                 if session is not None:
                     session.annotation_written(layer, sorted(slices))
 
@@ -249,7 +258,7 @@ class Settling(PerSession):
             draw(layer)
         session = self._session()
         if self._together is not None:
-            self._together[1].setdefault(layer, set()).add(index)
+            self._together.written.setdefault(layer, set()).add(index)
         elif session is not None:
             session.annotation_written(layer, [index])
         return token
@@ -286,12 +295,10 @@ class Settling(PerSession):
                 redo := getattr(change.layer(), "_redo_history", None)
             ):
                 redo.clear()
-        together = self._together
-        session.history.record(
-            title if together is None else together[0],
-            step,
-            None if together is None else together[1],
-        )
+        if self._together is None:
+            session.history.record(title, step)
+        else:
+            session.history.record(self._together.title, step, self._together.group)
         self._told(step, True)
 
     def _told(self, step: Step, is_done: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -92,14 +94,15 @@ def test_all_by_control_a_and_the_arrows_choose_more_with_shift(dock, viewer, la
 
 
 def test_what_a_filter_hides_is_not_decided_with_the_others(dock, viewer, layer, qtbot):
-    one = found(dock, qtbot)[Kind.MISSING]
-    rows = dock.reviewer.suspects.rows
-    choose(dock, qtbot, [rows[0], rows[3]], SHIFT)
+    entries = found(dock, qtbot)
+    one = entries[Kind.MISSING]
+    others = [entry for entry in entries.values() if entry is not one]
+    choose(dock, qtbot, [*others, one], CONTROL)
     dock.form.kind.setCurrentIndex(dock.form.kind.findData(str(Kind.MISSING)))
-    assert dock.reviewer.suspects.chosen in ([one], [])
-    dock.reviewer.choose(one)
+    assert dock.reviewer.suspects.chosen == [one]
     press(viewer, qtbot, Qt.Key.Key_A)
-    assert (layer.data != crowd()).any(axis=(1, 2)).sum() == 1
+    changed = np.flatnonzero((layer.data != crowd()).any(axis=(1, 2)))
+    assert changed.tolist() == [one.key[1]]
 
 
 def test_what_is_less_sure_than_asked_for_is_neither_listed_nor_decided(dock, viewer, layer, qtbot):
@@ -213,3 +216,13 @@ def test_without_its_layer_nothing_is_brought_back(dock, viewer, layer, qtbot):
     press(viewer, qtbot, Qt.Key.Key_U)
     assert np.array_equal(layer.data, truth())
     assert len(dock.session.history) == 0
+
+
+def test_the_history_holds_no_layer_of_what_was_decided_together(dock, viewer, layer, qtbot):
+    found(dock, qtbot)
+    rows = dock.reviewer.suspects.rows
+    choose(dock, qtbot, [rows[0], rows[3]], SHIFT)
+    press(viewer, qtbot, Qt.Key.Key_A)
+    items = dock.session.history._done
+    assert len({id(item.group) for item in items}) == 1
+    assert layer not in gc.get_referents(*[item.group for item in items])
