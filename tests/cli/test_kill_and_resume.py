@@ -232,8 +232,8 @@ def test_killed_at_random_many_times_every_method_ends_like_an_unbroken_run(
     validated_words: list[str],
     method: str,
 ) -> None:
-    words = [*validated_words, "--method", method, "--epochs", "4"]
+    words = [*validated_words, "--method", method, "--epochs", "3"]
     words += EVERY_STEP
     chance = METHODS.index(method)  # other instants for each
-    kill_at_random(launcher, words, tmp_path / "run", chance, times=15, longest=1.0)
+    kill_at_random(launcher, words, tmp_path / "run", chance, times=8, longest=1.0)
     assert_same_run(unbroken(*words), tmp_path / "run")

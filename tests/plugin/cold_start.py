@@ -83,7 +83,9 @@ def _train(viewer: napari.Viewer, labels: np.ndarray) -> dict[str, float]:
     dock = TrainingDock(viewer)
     viewer.window.add_dock_widget(dock, name="Training")
     dock.form.settings.set_preset("quick")
-    dock.form.settings.set_values({"device": "cpu", "sampling": "resize", "epochs": 1000})
+    dock.form.settings.set_values(
+        {"device": "cpu", "sampling": "resize", "epochs": 1000, "teacher_steps": 30}
+    )
     _wait(20, dock.form.start.isEnabled)
     _wait(1)
     began, gaps = time.perf_counter(), Gaps()
