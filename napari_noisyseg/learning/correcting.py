@@ -159,12 +159,15 @@ class Trust(Method):
             count + len(known.items),
         )
 
-    def begin(self, teachers: Sequence[Teachers], check: Callable[[], None]) -> None:
-        """Correct the noisy masks by the teachers."""
+    def begin(self, teachers: Sequence[Teachers | None], check: Callable[[], None]) -> None:
+        """Correct the noisy masks by the teachers, class by class; without any, leave them."""
         origins = [self.noisy.origin(item) for item in range(len(self.posterior.grids))]
         fresh = []
         for label, taught in enumerate(teachers, 1):
             whole = self._correction(label, range(len(origins)), check)
+            if taught is None:
+                fresh.append(Group(label, range(len(origins)), whole, whole.believe()))
+                continue
             every = zip(taught.mean, whole.masks, whole.annotated, strict=True)
             for images in alike(origins, [agreement(*one) for one in every]):
                 own = whole

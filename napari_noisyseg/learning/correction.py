@@ -141,6 +141,13 @@ class Correction:
         self.followed = self._following(teachers)
         return self._conclude(chances, Contradictions.none(len(chances)))
 
+    def believe(self) -> list[Half]:
+        """Correct nothing, for there is nobody to ask; returns as `begin` does."""
+        self.total, self.followed = float(sum(self.marked)), 0.0
+        said = [np.where(mask, 1 - SURE, SURE).astype(np.float32) for mask in self.masks]
+        self.near = self.beyond = self.expected = [p.astype(np.float16) for p in said]
+        return self._conclude(said, Contradictions.none(len(said)))
+
     @property
     def marked(self) -> list[int]:
         """Pixels that every noisy mask marks."""
@@ -282,13 +289,13 @@ class _Sample:
         self._parts.append((features, chance.ravel()[places], weights, band))
 
     def standard_error(self, mean: MeanChance, in_band: bool) -> float:
-        """How far the mean itself may be off, because there are few images: 0 to 1."""
+        """How far the mean itself may be off, because there are few images; infinite for one."""
         off = []
         for features, chance, _, band in self._parts:
             chosen = band if in_band else np.ones(len(band), bool)
             if chosen.any():
                 off.append(float(np.mean(chance[chosen] - mean(features[chosen]))))
-        return float(np.std(off) / math.sqrt(max(len(off) - 1, 1))) if off else 0.0
+        return float(np.std(off) / math.sqrt(len(off) - 1)) if len(off) > 1 else math.inf
 
     def fit(self, in_band: bool) -> MeanChance | None:
         """Fit the mean, in the ambiguous band or everywhere; None without any image."""
@@ -297,7 +304,8 @@ class _Sample:
         features, chance, weight, band = (
             np.concatenate(part) for part in zip(*self._parts, strict=True)
         )
-        chosen = band if in_band else slice(None)
+        # Where nothing is ambiguous, the band has nothing to say of its own.
+        chosen = band if in_band and band.any() else slice(None)
         return MeanChance(features[chosen], chance[chosen], weight[chosen], self._seed)
 
 
@@ -326,12 +334,15 @@ def larger_change(total: float, marked: float, missing: float) -> float:
 def area_error(unseen: Sequence[tuple[Floats, Mask, Mask]]) -> float:
     """Relative standard error of the teachers' total area.
 
-    Measured on the clean images with an object that they have not seen; 0 if there are none.
+    Measured on the clean images with an object that they have not seen; infinite for fewer than two,
+    which tell no spread: teachers that nobody has measured find too much or too little.
     """
     marked = [(p[k], mask & k) for p, mask, k in unseen if (mask & k).any()]
+    if len(marked) < 2:
+        return math.inf
     off = [float(p.sum()) - np.count_nonzero(mask) for p, mask in marked]
     area = sum(np.count_nonzero(mask) for _, mask in marked)
-    return float(np.std(off)) * math.sqrt(len(off)) / area if area else 0.0
+    return float(np.std(off)) * math.sqrt(len(off)) / area
 
 
 def shrunk(difference: Any, doubt: float) -> Any:

@@ -77,13 +77,14 @@ class Interruption:
 def all_or_nothing(network: nn.Module, method: Method) -> Iterator[Callable[[Batch], Batch]]:
     """Put back what a step has changed before its end, if it is interrupted: maps and buffers.
 
+    What a method keeps beside its maps changes with the optimiser's move, which is not interrupted.
+
     Yields
     ------
     callable
         To be given the batch whose maps the step may change; returns it.
     """
     before: list[tuple[Tensor, Tensor]] = [(b, b.clone()) for b in network.buffers()]
-    memory = method.state()
 
     def keep(batch: Batch) -> Batch:
         maps = [value for value in method.maps.state().values() if isinstance(value, list)]
@@ -98,5 +99,4 @@ def all_or_nothing(network: nn.Module, method: Method) -> Iterator[Callable[[Bat
     except Interrupted:
         for tensor, value in before:
             tensor.copy_(value)
-        method.restore(memory)
         raise

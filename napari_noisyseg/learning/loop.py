@@ -6,6 +6,7 @@ from the rows in the checkpoint, so that both always agree.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -216,7 +217,7 @@ class Loop:
         row = self.row.finish(epoch, learner.step, score, validated=bool(self.held_out))
         self.rows.append(row)
         self.row = EpochRow()
-        if not self.held_out or self.best is None or score > self.best:
+        if not self.held_out or self.best is None or math.isnan(self.best) or score > self.best:
             self.best, self.best_epoch = score, epoch
             if self.folder is not None:
                 self.folder.save_best(self.learner.model.content())

@@ -221,9 +221,10 @@ def calibrate(chances: Sequence[Floats], masks: Sequence[Mask]) -> Calibration:
     Platt, "Probabilistic outputs for support vector machines", 1999. The pull towards slope 1 and
     offset 0 is worth a five-hundredth of the pixels.
     """
-    if not masks:
+    pixels = sum(mask.size for mask in masks)
+    if not pixels:
         return Calibration()
-    step = max(1, sum(mask.size for mask in masks) // CALIBRATED_PIXELS)
+    step = max(1, pixels // CALIBRATED_PIXELS)
     raw = special.logit(np.clip(np.concatenate([p.ravel()[::step] for p in chances]), 0.005, 0.995))
     truth = np.concatenate([mask.ravel()[::step] for mask in masks]).astype(np.float64)
     if not 0 < truth.mean() < 1:
@@ -266,7 +267,7 @@ class MeanChance:
         weight = weight / weight.sum().clamp_min(1e-9)
         optimizer = torch.optim.Adam(self._network.parameters(), 0.02)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, FITTING_STEPS)
-        for _ in range(FITTING_STEPS if len(features) else 0):
+        for _ in range(FITTING_STEPS):
             logits = self._network(x)[:, 0]
             loss = nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
             optimizer.zero_grad()

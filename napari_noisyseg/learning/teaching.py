@@ -7,6 +7,8 @@ where the truth is known, calibrate it and measure it.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,9 @@ from napari_noisyseg.model.devices import memory_advice
 from napari_noisyseg.model.effort import FOLDS, teacher_batch, teacher_steps
 from napari_noisyseg.model.trained import TrainedModel, checked_state
 
+KNOWING = 0.1
+"""Teachers whose mean probability inside objects is not higher by this than outside know nothing."""
+
 
 @dataclass
 class Lesson:
@@ -44,27 +49,53 @@ class Lesson:
     unseen: list[Floats]
 
 
+def classes_in(clean: Frames) -> list[set[int]]:
+    """Give the classes, background aside, that each clean image shows."""
+    labels = (clean.get(index)[1] for index in range(len(clean)))
+    return [{int(c) for c in found.unique() if c > 0} for found in labels]
+
+
 def parts_of(clean: Frames, seed: int) -> list[list[int]]:
-    """Split clean images into the parts that the teachers do not see; one empty part for one image.
+    """Split clean images into the parts that the teachers do not see.
 
     A picture with all its pages and annotators is in one part; a single stack is cut into runs of
-    pages.
+    pages. The images that show a class are spread over the parts: a teacher to whom none was shown
+    knows nothing of it, and on images without it nobody can be measured. So where only one picture
+    shows anything, a single empty part is given.
     """
+    held = classes_in(clean)
     pictures: dict[str, list[int]] = {}
     for index, item in enumerate(clean.items):
         picture = clean.dataset.facts[item.example].picture
         pictures.setdefault(str(picture), []).append(index)
     groups = [pictures[name] for name in sorted(pictures)]
     if len(groups) == 1:
-        runs = np.array_split(np.array(groups[0]), min(FOLDS, len(groups[0])))
-        groups = [[int(i) for i in run] for run in runs]
+        groups = _runs(groups[0], held)
     else:
         order = np.random.default_rng([seed, 5]).permutation(len(groups))
         groups = [groups[i] for i in order]
-    if len(groups) == 1:
+    contents = [set[int]().union(*(held[i] for i in group)) for group in groups]
+    folds = min(FOLDS, sum(map(bool, contents)))
+    if folds < 2:
         return [[]]
-    folds = min(FOLDS, len(groups))
-    return [sorted(i for group in groups[k::folds] for i in group) for k in range(folds)]
+    parts: list[list[int]] = [[] for _ in range(folds)]
+    shows = Counter(c for content in contents for c in content)
+    rarest = [min(content, key=lambda c: (shows[c], c), default=0) for content in contents]
+    for group in sorted(range(len(groups)), key=lambda g: shows[rarest[g]] or math.inf):
+        of_its_kind = [sum(rarest[group] in contents[g] for g in part) for part in parts]
+        parts[min(range(folds), key=lambda k: (of_its_kind[k], len(parts[k])))].append(group)
+    return [sorted(i for group in part for i in groups[group]) for part in parts]
+
+
+def _runs(pages: Sequence[int], held: Sequence[set[int]]) -> list[list[int]]:
+    """Cut a stack into runs of pages, with equally many in each that show something."""
+    showing = [page for page in pages if held[page]] or pages
+    starts = [run[0] for run in np.array_split(np.array(showing), min(FOLDS, len(showing)))]
+    places = np.searchsorted(starts[1:], pages, side="right")
+    return [
+        [page for page, place in zip(pages, places, strict=True) if place == run]
+        for run in range(len(starts))
+    ]
 
 
 class Teaching:
@@ -94,7 +125,7 @@ class Teaching:
         self._taught: list[nn.Module] = []
         self._teacher: Learner | None = None
 
-    def run(self) -> Generator[tuple[TeacherStep, TrainedModel], None, list[Teachers]]:
+    def run(self) -> Generator[tuple[TeacherStep, TrainedModel], None, list[Teachers | None]]:
         """Train what is left to be trained; then look at all images.
 
         Yields
@@ -104,8 +135,8 @@ class Teaching:
 
         Returns
         -------
-        list of Teachers
-            For each class but the background.
+        list of Teachers or None
+            For each class but the background; None where nobody knows the class.
         """
         while len(self._taught) < len(self.parts):
             teacher = self._teacher = self._teacher or self._new_teacher()
@@ -126,7 +157,19 @@ class Teaching:
             self._lesson(network, part) for network, part in zip(self._taught, unseen, strict=True)
         ]
         truths = [[clean.get(i)[1].numpy() for i in part] for part in unseen]
-        return [_measured(lessons, truths, c) for c in range(1, self._run.noisy.classes)]
+        held, found = classes_in(clean), []
+        for label in range(1, self._run.noisy.classes):
+            able = [
+                k
+                for k, part in enumerate(self.parts)
+                if any(label in classes for i, classes in enumerate(held) if i not in part)
+            ]
+            found.append(
+                _measured(
+                    [lessons[k] for k in able], [truths[k] for k in able], label, self._share(label)
+                )
+            )
+        return found
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs: the networks of those that are ready, and the next."""
@@ -155,6 +198,12 @@ class Teaching:
     def is_finite(self) -> bool:
         """Whether the teacher that is being trained is finite."""
         return self._teacher is None or self._teacher.is_finite()
+
+    def _share(self, label: int) -> float:
+        """How many of the noisy images have a class in their masks, 0 to 1."""
+        noisy = self._run.noisy
+        marked = [bool((noisy.get(i)[1] == label).any()) for i in range(len(noisy))]
+        return float(np.mean(marked)) if marked else 0.0
 
     def _new_teacher(self) -> Learner:
         run, number = self._run, len(self._taught)
@@ -187,15 +236,28 @@ class Teaching:
 
 
 def _measured(
-    lessons: Sequence[Lesson], truths: Sequence[Sequence[NDArray[np.int16]]], label: int
-) -> Teachers:
-    """Calibrate and measure the teachers of one class on what they have not seen."""
+    lessons: Sequence[Lesson],
+    truths: Sequence[Sequence[NDArray[np.int16]]],
+    label: int,
+    share: float = 1.0,
+) -> Teachers | None:
+    """Calibrate and measure the teachers of one class on what they have not seen.
+
+    None if nobody knows it: without a teacher, or if they do not tell the class from the rest. Clean
+    images that do not show it are counted only as far as they are as common as among the noisy ones,
+    of which `share` mark it: what is rarer there would otherwise seem rare here.
+    """
+    if not lessons:
+        return None
     unseen, truth, known = [], [], []
     for lesson, labelled in zip(lessons, truths, strict=True):
         for chance, labels in zip(lesson.unseen, labelled, strict=True):
             known.append(labels >= 0)
             truth.append(labels == label)
             unseen.append(np.where(known[-1], chance[label - 1], 0).astype(np.float32))
+    counted = _counted([bool(mask.any()) for mask in truth], share)
+    unseen, truth = [unseen[i] for i in counted], [truth[i] for i in counted]
+    known = [known[i] for i in counted]
     calibration = calibrate(
         [p[k] for p, k in zip(unseen, known, strict=True)],
         [mask[k] for mask, k in zip(truth, known, strict=True)],
@@ -206,13 +268,27 @@ def _measured(
         own = [p for each in chances for p in each]
         return Teachers(chances, rater_of(own, own, ambiguous), rater_of(own, own))
     judged = [calibration(p) for p in unseen]
+    overall = rater_of(*_pixels(judged, truth, known))
+    if overall.inside - overall.outside < KNOWING:
+        return None
     band = [ambiguous(p) & k for p, k in zip(judged, known, strict=True)]
     return Teachers(
         chances,
         rater_of(*_pixels(judged, truth, band)),
-        rater_of(*_pixels(judged, truth, known)),
+        overall,
         [one for one in zip(judged, truth, known, strict=True) if one[2].any()],
     )
+
+
+def _counted(showing: Sequence[bool], share: float) -> list[int]:
+    """Choose the images to measure by: those that show the class, and their share of the others."""
+    others = [i for i, one in enumerate(showing) if not one]
+    if any(showing) and share > 0:
+        wanted = math.ceil(sum(showing) * (1 - share) / share)
+        if wanted < len(others):
+            evenly = np.linspace(0, len(others) - 1, wanted + 2)[1:-1]
+            others = [others[round(place)] for place in evenly]
+    return sorted({i for i, one in enumerate(showing) if one} | set(others))
 
 
 def _pixels(

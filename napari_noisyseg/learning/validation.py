@@ -25,7 +25,8 @@ def split_validation(
 ) -> tuple[list[Example], list[Example]]:
     """Split clean examples into those that train and those held out.
 
-    Of fewer than `least` pictures all train. The same picture never falls on both sides. What a person
+    Of fewer than `least` pictures all train. The same picture never falls on both sides, so one that
+    has a noisy annotation as well, beside a clean one of a part of it, is not drawn. What a person
     has settled of noisy annotations is not drawn, and does not count as a picture: it says nothing
     of the rest of its image, and a Dice on it could not be compared with that of a run before. It
     trains, unless its picture is held out for a clean annotation that it has as well.
@@ -35,25 +36,28 @@ def split_validation(
     training, validation
         In the order of `clean`.
     """
-    pictures = sorted({dataset.facts[e].picture for e in clean if not e.settled_part})
+    pictures = {dataset.facts[e].picture for e in clean if not e.settled_part}
     held = held_out_count(len(pictures), share, least)
-    chosen = np.random.default_rng([seed, 3]).permutation(len(pictures))[:held]
-    out = {pictures[i] for i in chosen}
+    free = sorted(pictures - {dataset.facts[e].picture for e in dataset.noisy})
+    chosen = np.random.default_rng([seed, 3]).permutation(len(free))[:held]
+    out = {free[i] for i in chosen}
     training = [e for e in clean if dataset.facts[e].picture not in out]
     return training, [e for e in clean if dataset.facts[e].picture in out]
 
 
 def clean_dice(model: TrainedModel, frames: Frames) -> float:
-    """Mean Dice over annotated working images, at the size the network works at; nan without.
+    """Mean Dice over working images, at the size the network works at; nan without any.
 
     With more than two classes, the mean over the foreground classes that occur in prediction or
-    truth.
+    truth. Images of which no pixel is annotated say nothing, and do not count.
     """
     scores = []
     for index in range(len(frames)):
         image, labels = frames.get(index)
         predicted = class_choice(working_probabilities(model, frames, image)[None])[0]
         truth = labels.numpy()
+        if not (truth >= 0).any():
+            continue
         per_class = [
             dice(predicted == c, truth == c, truth < 0)
             for c in range(1, frames.dataset.classes)

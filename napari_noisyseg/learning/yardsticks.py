@@ -43,9 +43,10 @@ class GeneralisedCrossEntropy(Joint):
 class TLoss(Joint):
     """Both annotations, by the likelihood of a multivariate Student-t distribution.
 
-    Gonzalez-Jimenez et al., "Robust T-Loss for Medical Image Segmentation", MICCAI 2023: the errors
-    of all D pixels of an image are one sample of a t-distribution with unit scale, whose degrees of
+    Gonzalez-Jimenez et al., "Robust T-Loss for Medical Image Segmentation", MICCAI 2023: all D errors
+    of an image, one per pixel, are one sample of a t-distribution with unit scale, whose degrees of
     freedom nu are learned with the network, from 1 on. An image far from its annotation counts less.
+    Of more than two classes each pixel has an error per class.
     """
 
     def parameters(self) -> list[nn.Parameter]:
@@ -73,11 +74,11 @@ class TLoss(Joint):
             self.log_nu.copy_(saved)
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Negative log-likelihood of each image over D, on its annotated pixels; 0 elsewhere."""
+        """Negative log-likelihood of each image over its annotated pixels, on these; 0 elsewhere."""
         annotated = labels >= 0
         squares = _squared_errors(at_least_float32(logits), labels) * annotated
         spatial = tuple(range(1, labels.dim()))
-        # Of more than two classes, each pixel has an error per class.
+        # Errors per pixel; the loss is one per pixel whatever their number, as cross-entropy is.
         width = 1 if logits.shape[1] == 1 else logits.shape[1]
         count = annotated.sum(spatial, keepdim=True) * width
         nu = self.log_nu.clamp(-_LARGEST_LOG_NU, _LARGEST_LOG_NU).exp()

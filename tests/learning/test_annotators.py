@@ -142,7 +142,15 @@ def taught(noisy: TwoAnnotators) -> list[Teachers]:
             for own in both:
                 p = 0.03 + 0.85 * (whole == label) + rng.normal(0, 0.02, whole.shape)
                 own.append(np.clip(p, 0.02, 0.98).astype(np.float32))
-    return [Teachers(each, Rater(0.88, 0.03), Rater(0.88, 0.03)) for each in chances]
+    rater = Rater(0.88, 0.03)
+    seen = [NoisyFake.get(noisy, index)[1].numpy() for index in range(4)]
+    return [
+        Teachers(
+            each, rater, rater,
+            [(p, truth == label, truth >= 0) for p, truth in zip(each[0], seen, strict=False)],
+        )
+        for label, each in enumerate(chances, 1)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("classes", [2, 3])

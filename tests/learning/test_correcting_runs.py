@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,14 @@ from napari_noisyseg.model.configuration import TrainingConfig
 from .alike import TIMES, assert_same
 
 SIDE = 16
+
+
+@pytest.fixture(autouse=True, scope="module")
+def teachers_are_heard() -> Iterator[None]:
+    """Hear teachers of three steps, who do not know anything yet."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("napari_noisyseg.learning.teaching.KNOWING", -1.0)
+        yield
 
 
 def pictures(count: int, seed: int, shape: tuple[int, ...] = (SIDE, SIDE), classes: int = 2) -> Any:

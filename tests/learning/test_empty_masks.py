@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_noisyseg import train
 from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.learning.correction import Correction, Teachers, area_error
 from napari_noisyseg.learning.noise_model import SURE, ambiguous, rater_of
@@ -97,4 +98,50 @@ def test_the_area_error_is_that_of_clean_images_with_an_object() -> None:
     known = truths(6)
     pairs = [(np.clip(m * 0.9, 0.1, 1), m, np.ones_like(m)) for m in known]
     nothing = (np.full_like(pairs[0][0], 0.4), np.zeros_like(known[0]), np.ones_like(known[0]))
-    assert area_error([*pairs, nothing]) == area_error(pairs)
+    assert 0 < area_error([*pairs, nothing]) == area_error(pairs) < 1
+
+
+def test_of_one_clean_image_or_none_nobody_knows_the_error() -> None:
+    """So the total stays what is marked: teachers that nobody has measured find any number."""
+    true = truths(6)
+    one = (np.clip(true[0] * 0.9, 0.1, 1), true[0], np.ones_like(true[0]))
+    assert area_error([one]) == area_error([]) == np.inf
+    teachers = teachers_of(true)
+    finding = [[np.clip(3 * p, SURE, 1 - SURE) for p in each] for each in teachers.chances]
+    for unseen in ((), (one,)):
+        correction = Correction(true, [np.ones_like(m) for m in true])
+        correction.begin(Teachers(finding, teachers.band, teachers.overall, unseen))
+        assert correction.total == sum(np.count_nonzero(m) for m in true)
+
+
+def test_without_anybody_who_knows_the_class_masks_stay_as_they_are() -> None:
+    true = with_empty()
+    correction = Correction(true, [np.ones_like(m) for m in true])
+    for target, belief, mask in zip(correction.believe(), correction.belief, true, strict=True):
+        assert ((target > 0.9) == mask).all()
+        assert ((belief > 0.9) == mask).all()
+        assert ((target < 0.1) == ~mask).all()
+    assert correction.followed == 0
+    again = correction.go_on([np.full(m.shape, 0.5, np.float32) for m in true])
+    assert all(((target > 0.5) == mask).all() for target, mask in zip(again, true, strict=True))
+
+
+def test_a_run_with_few_clean_images_that_show_anything_learns_the_object() -> None:
+    """Two of ten show a disc; every noisy one does, and is right."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :32]
+
+    def drawn(count: int, shown: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        masks = [
+            np.hypot(rows - rng.uniform(8, 24), columns - rng.uniform(8, 24)) < rng.uniform(4, 7)
+            for _ in range(count)
+        ]
+        masks = [mask & (place < shown) for place, mask in enumerate(masks)]
+        images = [(mask + rng.normal(0, 0.3, mask.shape)).astype(np.float32) for mask in masks]
+        return images, [mask.astype(np.uint8) for mask in masks]
+
+    training = train(
+        noisy=drawn(12, 12), clean=drawn(10, 2), test=drawn(10, 10), size=32, width=8, epochs=1,
+        shortest_epoch=60, noisy_batch=4, clean_batch=4, device="cpu", sampling="resize",
+    )  # fmt: skip
+    assert training.result.metrics["test"]["dice"]["mean"] > 0.75

@@ -117,9 +117,6 @@ def test_maps_with_a_channel_for_each_class_are_put_back_where_the_step_changed_
     class Method:
         maps = SimpleNamespace(stride=1, state=lambda: {"belief": [torch.zeros(3, 12, 10), belief]})
 
-        def state(self) -> None: ...
-        def restore(self, memory: None) -> None: ...
-
     view = View(np.array([[1.0, 0.0, 6.0], [0.0, 1.0, 4.0]]), (4, 4), (12, 10))
     batch = Batch(torch.zeros(1, 1, 4, 4), torch.ones(1, 4, 4).long(), (1,), (view,))
     assert view.window[0].start > 3

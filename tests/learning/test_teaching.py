@@ -26,15 +26,22 @@ from napari_noisyseg.model.trained import ModelCard
 SIDE = 16
 
 
+@pytest.fixture(autouse=True)
+def heard_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hear teachers of four steps, who do not know anything yet."""
+    monkeypatch.setattr(teaching_module, "KNOWING", -1.0)
+
+
 def example(
     name: str, role: Role = Role.CLEAN, *, pages: int = 1, seed: int | None = None,
-    annotator: str = "", unknown: int = 0, settled: bool = False,
+    annotator: str = "", unknown: int = 0, settled: bool = False, showing: Sequence[int] | None = None,
 ) -> Example:  # fmt: skip
+    """Draw a stack of squares; `showing`, the class that each page shows, 0 for none."""
     rng = np.random.default_rng(sum(map(ord, name)) if seed is None else seed)
     labels = np.zeros((pages, SIDE, SIDE), np.int32)
-    for page in labels:
+    for page, label in zip(labels, showing or [1] * pages, strict=True):
         row, column = rng.integers(2, 6, 2)
-        page[row : row + 8, column : column + 8] = 1
+        page[row : row + 8, column : column + 8] = label
     pixels = (labels + rng.normal(0, 0.2, labels.shape)).astype(np.float32)[:, None]
     labels[:, :unknown] = 255
     return Example(name, role, lambda: pixels, lambda: labels, annotator, settled_part=settled)
@@ -49,7 +56,9 @@ def surveyed(examples: Sequence[Example]) -> DataSet:
             return stop.value
 
 
-def learner_of(clean: Sequence[Example], noisy: int = 3, **settings: Any) -> Learner:
+def learner_of(
+    clean: Sequence[Example], noisy: int = 3, classes: int = 2, **settings: Any
+) -> Learner:
     given = {
         "epochs": 2, "shortest_epoch": 6, "noisy_batch": 2, "clean_batch": 4, "width": 4,
         "size": SIDE, "network": "paper-unet", "sampling": "resize", "learning_rate": 5e-3,
@@ -58,8 +67,9 @@ def learner_of(clean: Sequence[Example], noisy: int = 3, **settings: Any) -> Lea
     group = [example(f"n{i}", Role.NOISY) for i in range(noisy)]
     dataset = surveyed([*group, *clean])
     card = ModelCard(
-        network=config.network, width=config.width, channels=1, logits=1, dimensions=2,
-        mean=[0.2], deviation=[0.5], sampling="resize", side=SIDE, values=[0, 1], binary=True,
+        network=config.network, width=config.width, channels=1, dimensions=2,
+        logits=classes if classes > 2 else 1, mean=[0.2], deviation=[0.5], sampling="resize",
+        side=SIDE, values=list(range(classes)), binary=classes == 2,
     )  # fmt: skip
     frames = [Frames(one, dataset, card.preparation, 1 << 20) for one in (group, clean)]
     return Learner(config, card, frames[0], frames[1], torch.device("cpu"))
@@ -78,42 +88,41 @@ def taught(teaching: Teaching) -> tuple[list[TeacherStep], list[Teachers]]:
             return steps, stop.value
 
 
-def names_of(clean: Frames, parts: list[list[int]]) -> list[set[str]]:
-    return [{clean.items[i].example.name for i in part} for part in parts]
+def test_a_teacher_to_whom_a_class_was_not_shown_is_not_asked_about_it() -> None:
+    clean = [example(f"c{i}", showing=[2 if i == 4 else 1]) for i in range(6)]
+    learner = learner_of(clean, classes=3)
+    teaching = teaching_of(learner)
+    assert sum(4 in part for part in teaching.parts) == 1
+    _, (first, second) = taught(teaching)
+    assert (len(first.chances), len(first.unseen)) == (3, 5)  # none is without it among the noisy
+    assert (len(second.chances), len(second.unseen)) == (2, 0)
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 10])
-def test_parts_share_out_all_clean_images_evenly(count: int) -> None:
-    clean = learner_of([example(f"c{i}") for i in range(count)]).clean
-    parts = parts_of(clean, 0)
-    assert len(parts) == min(3, count)
-    assert sorted(i for part in parts for i in part) == list(range(count))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    assert parts == parts_of(clean, 0)
-    if count == 10:
-        assert any(parts_of(clean, seed) != parts for seed in range(1, 4))
+def test_clean_images_without_an_object_count_as_far_as_they_are_as_common_as_noisy_ones() -> None:
+    counted = teaching_module._counted
+    showing = [True, False, False, True, False, False, False, False]
+    assert counted(showing, 1.0) == [0, 3]
+    assert counted(showing, 0.25) == list(range(8))
+    assert len(counted(showing, 0.5)) == 4
+    assert {0, 3} <= set(counted(showing, 0.5))
+    assert counted(showing, 0.0) == list(range(8))
+    assert counted([False, False], 1.0) == [0, 1]
+    assert counted([True, True], 0.1) == [0, 1]
 
 
-def test_a_picture_with_all_its_pages_and_annotators_is_in_one_part() -> None:
-    clean = [
-        *(example(f"c{i}", pages=3) for i in range(3)),
-        *(example("d", annotator=who, seed=7) for who in ("anna", "bert", "cora")),
-    ]
-    frames = learner_of(clean).clean
-    parts = parts_of(frames, 0)
-    assert sum(map(len, parts)) == 12
-    names = names_of(frames, parts)
-    for one in range(len(names)):
-        for other in range(one):
-            assert not names[one] & names[other]
-
-
-def test_a_single_stack_is_cut_into_runs_of_pages() -> None:
-    clean = learner_of([example("s", pages=7)]).clean
-    parts = parts_of(clean, 3)
-    assert len(parts) == 3
-    assert sorted(i for part in parts for i in part) == list(range(7))
-    assert all(part == list(range(part[0], part[-1] + 1)) for part in parts)
+def test_teachers_who_do_not_tell_the_class_from_the_rest_are_not_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    rng = np.random.default_rng(0)
+    truth = np.zeros((SIDE, SIDE), np.int16)
+    truth[3:9, 3:9] = 1
+    blind = [rng.uniform(0.1, 0.3, (1, SIDE, SIDE)).astype(np.float32) for _ in range(2)]
+    seeing = [p + np.float32(0.5) * (truth == 1) for p in blind]
+    for chances, heard in ((blind, False), (seeing, True)):
+        lessons = [Lesson([p], [p]) for p in chances]
+        assert (teaching_module._measured(lessons, [[truth], [truth]], 1) is not None) == heard
+    assert teaching_module._measured([], [], 1) is None
 
 
 def test_one_clean_image_gives_one_teacher_that_sees_it_and_is_not_measured() -> None:

@@ -160,8 +160,10 @@ def test_each_annotator_is_an_example_and_is_named() -> None:
 
 @pytest.mark.parametrize("values", [(0, 1), (0, 1, 5)])
 def test_annotators_who_do_not_err_alike_are_said_to_be_corrected_apart(
-    values: tuple[int, ...],
+    values: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("napari_noisyseg.learning.teaching.KNOWING", -1.0)  # after so few steps
+
     def hasty(name: str) -> Example:
         whole = example(name, Role.NOISY, annotator="hasty", values=values)
         assert whole.read_label is not None

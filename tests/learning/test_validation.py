@@ -92,6 +92,39 @@ def test_the_same_picture_never_falls_on_both_sides() -> None:
     assert not names & {e.name.removeprefix("twin ") for e in validation}
 
 
+def test_a_picture_that_also_trains_as_a_noisy_one_is_not_held_out() -> None:
+    def partly(one: Example) -> Example:
+        labels = one.read_label().copy()
+        labels[0, 0, 0] = 255
+        return Example(one.name, one.role, one.read_image, lambda: labels)
+
+    clean = cleans(20)
+    noisy = [Example(e.name, Role.NOISY, e.read_image, e.read_label) for e in clean[:17]]
+    reading = survey([*map(partly, clean), *noisy], 255)
+    while True:
+        try:
+            next(reading)
+        except StopIteration as stop:
+            data = stop.value
+            break
+    assert len(data.noisy) == 17
+    training, validation = split_validation(data.clean, data, 0.2, 20, 0)
+    assert {e.name for e in validation} == {e.name for e in clean[17:]}
+    assert len(training) == 17
+
+
+def test_a_held_out_mask_that_says_nothing_is_left_out_of_the_score() -> None:
+    examples = cleans(20)
+    nothing = split(examples)[1][0]
+    silent = Example(nothing.name, nothing.role, nothing.read_image,
+                     lambda: np.full((1, 16, 16), 255, np.int32))  # fmt: skip
+    examples[examples.index(nothing)] = silent
+    training, rows, _ = run(examples, ignore_value=255, method="clean")
+    scores = [row["clean_dice"] for row in rows]
+    assert all(score == score for score in scores)
+    assert training.result.metrics["best_epoch"] == scores.index(max(scores)) + 1
+
+
 def run(clean: list[Example], **settings: Any) -> tuple[Training, list[dict[str, Any]], Started]:
     noisy = [example(Role.NOISY, number) for number in range(4)]
     training = train([*noisy, *clean], **(QUICK | settings))
