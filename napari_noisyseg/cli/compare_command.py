@@ -22,10 +22,10 @@ a few are clean, and the others get noisy masks, simulated (--noise) or drawn by
 method has the same sets, noise, network and number of optimiser steps."""
 
 EPILOG = """\
-DIR holds runs.csv (a row per finished run, written at once), table.csv and table.md (Dice with 95 %
-intervals over the seeds, differences, share of the gap closed), detection.csv (wrong pixels told from
-right ones) and dice.png. The same command goes on with what is missing; with more methods, noises or
-seeds it adds them.
+DIR holds sets.csv (which image is in which set), runs.csv (a row per finished run, written at once),
+table.csv and table.md (Dice with 95 % intervals over the seeds, differences, share of the gap closed),
+detection.csv (wrong pixels told from right ones) and dice.png. The same command goes on with what is
+missing; with more methods, noises or seeds it adds them.
 
 example:
   napari-noisyseg compare images masks --noise polygon mixed:beta=0.7,share=0.7 --clean 10 \\

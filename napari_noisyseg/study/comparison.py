@@ -32,6 +32,7 @@ from napari_noisyseg.study.overview import overview, shared_out
 from napari_noisyseg.study.plot import can_plot, dice_plot
 from napari_noisyseg.study.reading import read_all
 from napari_noisyseg.study.rows import Row, key_of, read_rows, write_rows
+from napari_noisyseg.study.sets import SETS, sets_csv
 from napari_noisyseg.study.subjects import (
     Subject,
     annotators_of,
@@ -138,6 +139,8 @@ def compare(comparison: Comparison) -> Generator[StudyEvent, None, None]:
         remove_litter(comparison.out)
         rows = read_rows(comparison.out / RUNS)
         write_description(comparison.out, description)
+        seeds = {*range(comparison.seeds), *(int(row["seed"]) for row in rows)}
+        write_file(comparison.out / SETS, sets_csv(plan, sorted(seeds)))
         for text in notices:
             yield Notice(text)
         known = {key_of(row) for row in rows}
@@ -152,7 +155,7 @@ def compare(comparison: Comparison) -> Generator[StudyEvent, None, None]:
             raise StoppedError(
                 f"{sum(len(each.runs) for each in failed)} of {len(runs)} runs stopped, the first "
                 f"{first.runs[0].title} "
-                f"({first.reason.rstrip('.')[:120]}); the same command tries them again"
+                f"({first.reason.rstrip('.')}); the same command tries them again"
             )
 
 

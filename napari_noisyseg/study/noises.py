@@ -51,7 +51,9 @@ class SimulatedNoise:
         changed = {k: v for k, v in self.spec.parameters.items() if v != default[k]}
         changed |= {"share": self.share} if self.share != 1 else {}
         words = ",".join(
-            f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in changed.items()
+            # As short as reading it gives the same number again: 0.7, and 3 for 3.0.
+            f"{k}={repr(v).removesuffix('.0') if isinstance(v, float) else v}"
+            for k, v in changed.items()
         )
         return f"{self.spec.family}:{words}" if words else self.spec.family
 
@@ -147,7 +149,10 @@ def noisy_examples(
         return [clean_example(subject, Role.NOISY)]
     if masks in ("majority", "staple"):
         fuse = majority if masks == "majority" else staple
-        made = _Made(lambda: fuse([_comparable(_values(p), kinds) for _, p in subject.noisy]))
+        ignore_value = None if kinds is None else kinds.ignore_value
+        made = _Made(
+            lambda: fuse([_comparable(_values(p), kinds) for _, p in subject.noisy], ignore_value)
+        )
         return [_example(subject, Role.NOISY, made, f"{masks} of {subject.name}")]
     if isinstance(noise, DrawnNoise):
         drawn = list(subject.noisy)

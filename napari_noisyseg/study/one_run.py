@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -65,6 +65,9 @@ class Plan:
         Settings of the trainings; method and seed are each run's own.
     kinds
         The classes of all true masks together, once they have been read.
+    twins
+        Of an image whose picture stands under other names too, those of them whose true masks leave no
+        pixel out.
     """
 
     subjects: tuple[Subject, ...]
@@ -74,12 +77,23 @@ class Plan:
     clean: int
     config: TrainingConfig
     kinds: Classes | None = None
+    twins: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def sets(self, seed: int) -> Sets:
         """Share out the images; the same for all methods and noises of a seed."""
         return draw_sets(
             self.subjects, seed, test=self.test, validation=self.validation, clean=self.clean
         )
+
+    def left_out(self, seed: int) -> tuple[Subject, ...]:
+        """Noisy images of a seed that nothing learns from, because the same picture is a clean one too.
+
+        The rule is that of `survey`: pictures that tell no image apart leave none out.
+        """
+        sets = self.sets(seed)
+        clean = {subject.name for subject in (*sets.clean, *sets.validation)}
+        out = [s for s in sets.noisy if clean & self.twins.get(s.name, frozenset())]
+        return tuple(out) if len(out) < len(sets.noisy) else ()
 
 
 def tasks_of(runs: Iterable[Run]) -> list[Task]:
@@ -140,10 +154,12 @@ def run_task(plan: Plan, task: Task) -> Generator[Progress, None, list[Row]]:
         "device": describe_device(loop.device),
     }
     rows = []
+    learned_from = {(example.name, example.annotator) for example in dataset.noisy}
     for each in task:
-        examples = dataset.noisy
-        if each is not run:
-            examples = tuple(_noisy(plan, each, sets))
+        examples: Sequence[Example] = dataset.noisy
+        if run.method in BLIND:
+            found = _noisy(plan, each, sets)
+            examples = [e for e in found if (e.name, e.annotator) in learned_from]
         measures = _on_noisy_images(plan, finished, dataset, examples, config.method)
         rows.append({"noise": each.noise, **row, **measures})
         yield Progress(run, taught + steps, taught + steps)
@@ -160,7 +176,7 @@ def _data(
         *(clean_example(subject, Role.CLEAN) for subject in sets.clean),
         *held_out,
         *(clean_example(subject, Role.TEST) for subject in sets.test),
-        *_noisy(plan, run, sets),
+        *(_unseen(plan, run, sets) if run.method in BLIND else _noisy(plan, run, sets)),
     ]
     reading = survey(examples, ignore_value)
     while True:
@@ -184,6 +200,18 @@ def _noisy(plan: Plan, run: Run, sets: Sets) -> list[Example]:
             run.seed,
             kinds=plan.kinds,
         )
+    ]
+
+
+def _unseen(plan: Plan, run: Run, sets: Sets) -> list[Example]:
+    """Give the noisy examples of a method in `BLIND`, with true masks: any will do, and these are good.
+
+    What is wrong with one noise's masks is then no matter to the others, which share the training.
+    """
+    subjects = {subject.name: subject for subject in sets.noisy}
+    return [
+        replace(clean_example(subjects[each.name], Role.NOISY), annotator=each.annotator)
+        for each in _noisy(plan, run, sets)
     ]
 
 

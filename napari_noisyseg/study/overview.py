@@ -58,6 +58,8 @@ def overview(plan: Plan, prefix: int | None, rows: Sequence[Row], default: str) 
 def shared_out(plan: Plan, prefix: int | None, seeds: Iterable[int]) -> str:
     """Say how many images, and of how many series, each set has: the least and the most of the seeds.
 
+    Noisy are those that are learned from; if others were drawn, the words say how many are left out.
+
     Parameters
     ----------
     plan
@@ -67,14 +69,21 @@ def shared_out(plan: Plan, prefix: int | None, seeds: Iterable[int]) -> str:
     seeds
         The seeds.
     """
+    seeds = list(seeds)
     drawn = [plan.sets(seed) for seed in seeds]
+    left_out = [plan.left_out(seed) for seed in seeds]
     parts = []
     for role, words in _ROLES.items():
         sets: list[tuple[Subject, ...]] = [getattr(each, role) for each in drawn]
+        without = ""
+        if role == "noisy" and any(left_out):
+            both = zip(sets, left_out, strict=True)
+            sets = [tuple(s for s in one if s not in out) for one, out in both]
+            without = f" ({spread(map(len, left_out))} left out: clean under another name)"
         if any(sets):
             series = spread(len({subject.series for subject in one}) for one in sets)
             of = f" of {series} series" if prefix is not None else ""
-            parts.append(f"{spread(map(len, sets))} {words}{of}")
+            parts.append(f"{spread(map(len, sets))} {words}{of}{without}")
     total = "" if prefix is None else f"; {len(series_sizes(plan.subjects))} series"
     return ", ".join(parts) + total
 

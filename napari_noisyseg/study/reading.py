@@ -45,7 +45,8 @@ def read_all(
     Returns
     -------
     tuple
-        The plan, which now knows the classes of the whole data set, and notices.
+        The plan, which now knows the classes of the whole data set and which pictures stand in it under
+        several names, and notices.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def read_all(
             dataset: DataSet = stop.value
             break
         yield Progress()
-    plan = replace(plan, kinds=dataset.kinds)
+    plan = replace(plan, kinds=dataset.kinds, twins=_twins(dataset))
     _refuse_flip(plan)
     for seed in range(seeds):
         _refuse_seed(plan, seed, found)
@@ -163,17 +164,32 @@ def _read_fused(plan: Plan, masks: Masks) -> Generator[Progress, None, None]:
             yield Progress()
 
 
+def _same_pictures(dataset: DataSet) -> list[list[Example]]:
+    """Group images whose pictures are the same; of others there is no group."""
+    groups: dict[str, list[Example]] = {}
+    for example in dataset.clean:
+        groups.setdefault(dataset.facts[example].picture, []).append(example)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _twins(dataset: DataSet) -> dict[str, frozenset[str]]:
+    """Give what `Plan.twins` is."""
+    found: dict[str, frozenset[str]] = {}
+    for group in _same_pictures(dataset):
+        whole = frozenset(example.name for example in group if dataset.facts[example].whole)
+        found |= {example.name: whole - {example.name} for example in group}
+    return found
+
+
 def _twice(dataset: DataSet) -> tuple[str, ...]:
     """Warn of pictures that stand under several names."""
-    names: dict[str, list[str]] = {}
-    for example in dataset.clean:
-        names.setdefault(dataset.facts[example].picture, []).append(shown(example.name))
-    twins = [group for group in names.values() if len(group) > 1]
-    if not twins:
+    groups = _same_pictures(dataset)
+    if not groups:
         return ()
-    more = f", and {len(twins) - 1} more" if len(twins) > 1 else ""
+    more = f", and {len(groups) - 1} more" if len(groups) > 1 else ""
+    names = _listed([shown(example.name) for example in groups[0]])
     return (
-        f"warning: the same picture stands under several names ({_listed(twins[0])}{more}): where one "
+        f"warning: the same picture stands under several names ({names}{more}): where one "
         f"is tested on and another learned from, the test measures flatter",
     )
 

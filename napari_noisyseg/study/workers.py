@@ -9,7 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -92,7 +92,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, plan, threads), daemon=True)
-        process.start()
+        with _interrupts_held_back():
+            process.start()
         theirs.close()
         return cls(process, ours)
 
@@ -128,12 +129,33 @@ class _Worker:
         self.process.join(5)
 
 
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Keep SIGINT waiting in this thread; processes that it starts meanwhile never see one.
+
+    Ctrl-C reaches all processes of a terminal, and one that has not come to `_work` yet would print a
+    traceback. Windows cannot do this.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    # It would start with the first process, and let signals through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(connection: Connection, plan: Plan, threads: int) -> None:
     """Do tasks until there are no more, or the parent process is gone."""
+    # The parent ends this process when it is ready; elsewhere than on Windows none comes anyway.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
 
-    # Ctrl-C reaches all processes of a terminal; the parent ends this one when it is ready.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()

@@ -40,6 +40,8 @@ def subjects(discs: Path) -> tuple[Subject, ...]:
         ("mixed:share=0.7,beta=0.7", "mixed:beta=0.7,share=0.7"),
         ("none", "none"),
         ("missing:object-share=0.25", "missing:object_share=0.25"),
+        ("mixed:beta=0.7000001", "mixed:beta=0.7000001"),  # another noise than that of 0.7
+        ("mixed:beta=1.0", "mixed:beta=1"),
     ],
 )
 def test_a_noise_is_read_and_named_without_what_is_the_default(text: str, label: str) -> None:
@@ -156,6 +158,34 @@ def test_of_two_classes_1_and_255_are_the_same_and_what_is_ignored_stays_ignored
     assert annotated(tmp_path / "b", masks, kinds, "majority") == [0, 1, 255, 1]
 
 
+@pytest.mark.parametrize("fuse", ["majority", "staple"])
+def test_what_an_annotator_left_out_is_no_vote(tmp_path: Path, fuse: Masks) -> None:
+    if fuse == "staple":
+        pytest.importorskip("SimpleITK")
+    masks = [
+        [0, 0, 1, 1, 1, 0, 0, 1, 1, 0, 255],
+        [0, 0, 1, 1, 1, 0, 0, 1, 255, 255, 255],
+        [0, 1, 1, 1, 0, 0, 255, 255, 255, 255, 255],
+    ]
+    kinds = Classes.of([frozenset({0, 1})], ignore_value=255)
+    assert annotated(tmp_path, masks, kinds, fuse) == masks[0]
+
+
+def test_staple_of_two_classes_is_the_same_beside_pixels_that_somebody_left_out() -> None:
+    pytest.importorskip("SimpleITK")
+    rng = np.random.default_rng(2)
+    wrong = np.array([0.05, 0.1, 0.3, 0.35, 0.4])
+    masks = np.int32((np.arange(400) % 20 < 8) ^ (rng.random((5, 400)) < wrong[:, None]))
+    masks = masks.reshape(5, 1, 20, 20)
+    alone = staple([*masks])
+    assert not np.array_equal(alone, majority([*masks]))
+    beside = np.concatenate([masks, masks], 2)
+    beside[1:, :, 20:] = 255
+    found = staple([*beside], 255)
+    assert np.array_equal(found[:, :20], alone)
+    assert np.array_equal(found[:, 20:], masks[0])
+
+
 def test_the_noise_is_that_of_simulate_where_image_and_mask_have_other_names(
     discs: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +234,16 @@ def test_staple_is_the_published_one() -> None:
     assert np.array_equal(found[0] == 255, by_hand)
     voted = majority([m.astype(np.int32)[None] for m in masks])[0] > 0
     assert (by_hand != true).sum() < (voted != true).sum()
+
+
+@pytest.mark.parametrize(("height", "width", "drawn"), [(67, 81, 759), (50, 77, 311)])
+def test_rounding_does_not_decide_between_a_mask_and_an_empty_one(
+    height: int, width: int, drawn: int
+) -> None:
+    pytest.importorskip("SimpleITK")
+    mask = np.int32(np.arange(height * width) < drawn).reshape(1, height, width)
+    # The chance of the object is 0.5, and a little more or less by the number of pixels.
+    assert not staple([mask, 0 * mask]).any()
 
 
 def test_staple_of_three_classes_and_of_masks_that_agree() -> None:

@@ -104,6 +104,20 @@ def test_interrupted_it_says_how_far_it_got(tmp_path: Path, words: list[str], jo
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_process_that_is_still_starting_does_not_hear_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers_module, "_work", getattr)  # which is done at once
+    worker = workers_module._Worker.start("closed", 1)  # type: ignore[arg-type]
+    assert worker.process.pid is not None
+    os.kill(worker.process.pid, signal.SIGINT)
+    worker.process.join(30)
+    assert worker.process.exitcode == 0
+    worker.end()
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_process_of_several_stops_the_comparison_and_says_so(
     make: Make, tmp_path: Path

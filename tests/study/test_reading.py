@@ -96,7 +96,7 @@ def test_clean_masks_of_one_class_only_are_refused(make: Make, lab: Path, tmp_pa
 def test_fused_masks_are_read_where_they_are_asked_for(
     make: Make, lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(masks: Sequence[Any]) -> Any:
+    def broken(masks: Sequence[Any], ignore_value: int | None) -> Any:
         raise UserError("they cannot be put together")
 
     monkeypatch.setattr(noises_module, "majority", broken)
