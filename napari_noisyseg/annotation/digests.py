@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
+import tifffile
 
 from napari_noisyseg.annotation.examples import Labels, Pixels
 
@@ -20,3 +23,19 @@ def picture_digest(image: Pixels) -> str:
 def labels_digest(labels: Labels) -> str:
     """Hash of an annotation's labels."""
     return hashlib.blake2b(np.ascontiguousarray(labels).data, digest_size=16).hexdigest()
+
+
+MADE_FOR = "trust-of"
+"""Begins the remark in a weight map that says what it is of: the two digests follow."""
+
+
+def made_for(path: Path) -> tuple[str, str]:
+    """Return the digests of picture and annotation in a weight map; empty texts where there are none.
+
+    Maps of older versions have none, and what is no TIFF has none.
+    """
+    with suppress(OSError, ValueError, tifffile.TiffFileError), tifffile.TiffFile(path) as file:
+        words = str(file.pages.first.description).split()
+        if len(words) == 3 and words[0] == MADE_FOR:
+            return words[1], words[2]
+    return "", ""

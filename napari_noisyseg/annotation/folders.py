@@ -48,6 +48,8 @@ from napari_noisyseg.files import text_path, why
 
 _ROLES = (Role.NOISY, Role.CLEAN, Role.TEST)
 _LAYOUT = tuple(f"{role}_{part}" for role in _ROLES for part in ("img", "gt"))
+FOLDER_NAMES = (*_LAYOUT, SETTLED)
+"""What the folders of a data set are called, in lower case."""
 
 
 def _path_in_full(value: object) -> object:
@@ -132,7 +134,7 @@ def open_folders(
     UserError
         If a folder is missing, empty, double or ambiguous, or files do not pair.
     """
-    places = _places(folders)
+    places = layout_places(folders)
     if not any(places.values()):
         raise UserError(_nothing_found(folders))
     needed = {Role.NOISY: needs_noisy, Role.CLEAN: needs_clean, Role.TEST: needs_test}
@@ -195,11 +197,14 @@ def mask_for_images(
     return [(image, mask) for image, mask in pair_by_name(files, mask_files, what=what).items()]
 
 
-def _places(folders: DataFolders) -> dict[str, Path | None]:
-    """Each folder of the layout, where it was found or given; None where it is nowhere."""
+def layout_places(folders: DataFolders) -> dict[str, Path | None]:
+    """Return each of `FOLDER_NAMES` where it was found or given; None where it is nowhere.
+
+    Raises `UserError` if one is missing or there twice.
+    """
     found = _layout_in(folders.folder) if folders.folder is not None else {}
     places: dict[str, Path | None] = {}
-    for name in (*_LAYOUT, SETTLED):
+    for name in FOLDER_NAMES:
         given: Path | None = getattr(folders, name)
         here = found.get(name, [])
         if given is None and len(here) > 1:
@@ -241,9 +246,7 @@ def _layout_in(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for child in [*children, *(grandchild for path in nested for grandchild in _children(path))]:
         name = child.name.casefold()
-        if name in (*_LAYOUT, SETTLED) and not any(
-            _same(child, other) for other in found.get(name, [])
-        ):
+        if name in FOLDER_NAMES and not any(_same(child, other) for other in found.get(name, [])):
             found.setdefault(name, []).append(child)
     return found
 

@@ -1,12 +1,13 @@
 """Change single pixels of a mask's file and keep everything else: values, format, size, axes.
 
-Of a file only what a mask is read from survives: alpha channels, comments and EXIF notes do not.
+Of a file only what a mask is read from survives, and the transparency of PNG and TIFF: comments and
+EXIF notes do not.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from napari_noisyseg.annotation.mask_values import mask_layout
 from napari_noisyseg.annotation.rasters import open_image_file, read_raster
 
 _AXES = {"YX": "YX", "YXC": "YXS", "CYX": "CYX", "PYX": "ZYX", "PCYX": "ZCYX", "PYXC": "ZYXS"}
+_PLAIN_ALPHA = 2  # TIFF's name for alpha that the colours are not multiplied with; 1 if they are
 _TIFF_COMPRESSIONS = {1: None, 5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits"}
 
 
@@ -77,7 +79,8 @@ def rewritten(path: Path, changes: Sequence[PixelChange]) -> bytes:
         pixels = np.where(pixels > 127, pixels.dtype.type(255), pixels.dtype.type(0))
     view = arranged(pixels, layout)
     for change in changes:
-        part = view[change.page][:, change.window[0], change.window[1]]
+        part = view[change.page][: 3 if view.shape[1] == 4 else None]  # alpha is no class
+        part = part[:, change.window[0], change.window[1]]
         part[:, change.mask] = change.value
     with open_image_file(path) as file:
         head = file.read(8)
@@ -88,7 +91,7 @@ def rewritten(path: Path, changes: Sequence[PixelChange]) -> bytes:
     if head.startswith((b"II", b"MM")):
         return _tiff(path, raster, pixels, layout)
     kind = "BMP" if head.startswith(b"BM") else "JPEG" if head.startswith(b"\xff\xd8") else "PNG"
-    return _picture(kind, raster, pixels)
+    return _picture(kind, path, raster, pixels)
 
 
 def _wide_enough(pixels: NDArray[Any], highest: int) -> NDArray[Any]:
@@ -101,9 +104,49 @@ def _wide_enough(pixels: NDArray[Any], highest: int) -> NDArray[Any]:
     return pixels.astype(np.uint8 if highest < 256 else np.uint16)
 
 
-def _picture(kind: str, raster: Raster, pixels: NDArray[Any]) -> bytes:
-    if kind == "PNG" and raster.palette is None and pixels.dtype != np.bool_:
-        return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+def _with_alpha(raster: Raster, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return samples with the channels last, the file's alpha after them."""
+    assert raster.alpha is not None
+    alpha = raster.alpha
+    if alpha.dtype == np.uint8 and pixels.dtype == np.uint16:  # made wider for a value
+        alpha = alpha.astype(np.uint16) * np.uint16(257)
+    if pixels.ndim == alpha.ndim:
+        pixels = pixels[..., None]
+    return np.concatenate([pixels, alpha[..., None].astype(pixels.dtype, copy=False)], -1)
+
+
+def _picture(kind: str, path: Path, raster: Raster, pixels: NDArray[Any]) -> bytes:
+    if kind == "PNG":
+        return _with_transparency(_png(raster, pixels), path)
+    return _saved(kind, raster, pixels)
+
+
+def _png(raster: Raster, pixels: NDArray[Any]) -> bytes:
+    if raster.palette is not None or pixels.dtype == np.bool_:
+        return _saved("PNG", raster, pixels)
+    if raster.alpha is not None:
+        pixels = _with_alpha(raster, pixels)
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+
+
+def _with_transparency(png: bytes, path: Path) -> bytes:
+    """Return a PNG with the transparent colours or indices that a file states."""
+    with open_image_file(path) as file:
+        kept = [chunk for name, _, chunk in _chunks(file.read()) if name == b"tRNS"][:1]
+    place = next(start for name, start, _ in _chunks(png) if name == b"IDAT")
+    return png[:place] + b"".join(kept) + png[place:]
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """Yield name, place and whole of each chunk."""
+    start = 8
+    while start < len(png):
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+        yield png[start + 4 : start + 8], start, png[start:end]
+        start = end
+
+
+def _saved(kind: str, raster: Raster, pixels: NDArray[Any]) -> bytes:
     samples = np.ascontiguousarray(pixels)
     image = Image.fromarray(samples if raster.palette is None else samples.astype(np.uint8))
     if raster.palette is not None:
@@ -124,19 +167,25 @@ def _tiff(path: Path, raster: Raster, pixels: NDArray[Any], layout: str) -> byte
         page = tiff.pages.first
         compression = _TIFF_COMPRESSIONS.get(int(page.compression), "zlib")
         resolution, unit = page.resolution, page.resolutionunit
+        extra = [int(kind) for kind in page.extrasamples if kind in (1, _PLAIN_ALPHA)]
         imagej = dict(tiff.imagej_metadata or {})
     options: dict[str, Any] = {"compression": compression, "software": False}
     if resolution != (1.0, 1.0):
         options |= {"resolution": resolution, "resolutionunit": unit}
     if layout.endswith("CYX") and pixels.shape[-3] == 3:  # grey saved as RGB
         pixels, layout = np.moveaxis(pixels, -3, -1), layout.replace("CYX", "YXC")
+    photometric = "rgb" if layout.endswith("C") else "minisblack"
+    plain = raster.palette is None and pixels.dtype != np.bool_
+    if raster.alpha is not None and plain and layout in ("YX", "PYX", "YXC", "PYXC"):
+        pixels, layout = _with_alpha(raster, pixels), f"{layout.removesuffix('C')}C"
+        options |= {"planarconfig": "contig", "extrasamples": extra[:1] or [_PLAIN_ALPHA]}
     axes = _AXES.get(layout)
     if raster.palette is not None:
         colours = np.zeros((256, 3), np.uint16)
         colours[: len(raster.palette)] = raster.palette.astype(np.uint16) * 257
         options |= {"photometric": "palette", "colormap": colours.T}
     else:
-        options["photometric"] = "rgb" if layout.endswith("C") else "minisblack"
+        options["photometric"] = photometric
     metadata: dict[str, Any] = {"axes": axes} if axes else {}
     if imagej and axes in ("YX", "ZYX") and pixels.dtype in (np.uint8, np.uint16, np.float32):
         metadata |= {key: imagej[key] for key in ("spacing", "unit") if key in imagej}

@@ -15,6 +15,8 @@ from napari_noisyseg.files import shown
 MOST_IMAGES = 200
 """Rows of the table of images; the rest is in the CSV."""
 
+_NOTHING = "Nothing contradicts the annotations."
+
 
 @dataclass(frozen=True)
 class ReviewSummary:
@@ -130,7 +132,9 @@ def _annotators(summary: ReviewSummary) -> str:
 
 def _suspects(summary: ReviewSummary, pictures: Sequence[SuspectPictures], total: int) -> str:
     if not pictures:
-        return "<section><h2>Suspects</h2><p>Nothing contradicts the annotations.</p></section>"
+        few = "1 suspect is" if total == 1 else f"{total} suspects are"
+        none = f"{few} in suspects.csv; no pictures were asked for." if total else _NOTHING
+        return f"<section><h2>Suspects</h2><p>{none}</p></section>"
     all_shown = len(pictures) == total
     shows = "all of them" if all_shown else f"the first {len(pictures)} of {total}"
     third = "trust in the annotation" if summary.has_trust else "what the model believes of it"

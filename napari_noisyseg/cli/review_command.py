@@ -168,10 +168,11 @@ def _tell(
             f"since the training, so the model alone judges there: train again, or give by --data what "
             f"was trained on"
         )
-    elif outcome.untrusted == count:
+    unlearned = outcome.untrusted - len(outcome.changed)
+    if unlearned == count:
         console.say("no trust was learned: the model alone judges the annotations")
-    elif outcome.untrusted:
-        console.say(f"no trust was learned for {outcome.untrusted}: the model alone judges these")
+    elif unlearned:
+        console.say(f"no trust was learned for {unlearned}: the model alone judges these")
     kinds = ", ".join(f"{kind} {n}" for kind, n in sorted(outcome.kinds.items()))
     console.say(
         f"{outcome.suspects} suspect{'s' * (outcome.suspects != 1)}{': ' if kinds else ''}{kinds}"

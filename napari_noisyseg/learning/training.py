@@ -161,7 +161,7 @@ def _events(
             config.data, needs_noisy=method != "clean", needs_clean=method != "plain"
         )
         if out is not None:
-            refuse_inside(out, examples)
+            refuse_inside(out, config.data)
     check_place(config, out, resume)
     dataset = yield from _read(examples, config)
     yield from run_training(config, dataset, out, resume, stop_asked)

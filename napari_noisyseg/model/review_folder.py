@@ -134,12 +134,12 @@ def review_run(
     Raises
     ------
     UserError
-        If the folder is taken or lies among the images, or a file cannot be read.
+        If the folder is taken or lies in one of the data set's, or a file cannot be read.
     StoppedError
         If the disk fails or is full; nothing is left behind.
     """
     wishes = wishes or ReviewWishes()
-    refuse_inside(out, run.examples)
+    refuse_inside(out, run.data)
     with whole_folder(out, "The review") as home:
         gallery = _Gallery(wishes.pictures)
         values = run.model.mask_values

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_noisyseg.annotation.classes import Classes
+from napari_noisyseg.annotation.classes import IGNORED, NOT_ANNOTATED, Classes
+from napari_noisyseg.annotation.corrections import Settled
 from napari_noisyseg.annotation.digests import labels_digest, picture_digest
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
 from napari_noisyseg.annotation.folders import DataFolders, open_folders
@@ -25,6 +26,9 @@ from napari_noisyseg.model.prediction import load_model
 from napari_noisyseg.model.runs import RunFolder
 from napari_noisyseg.model.settings import make_config, read_settings
 from napari_noisyseg.model.trained import TrainedModel
+
+_UNDECIDED = np.float32(0.5)
+"""Trust that speaks neither for nor against a label."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +46,8 @@ class ReviewedImage:
     indices
         (pages, height, width), class indices, -1 where not annotated.
     trust
-        (pages, height, width) float32, 0 to 1; None where none was learned.
+        (pages, height, width) float32, 0 to 1, .5 where the training was to ignore the label; None
+        where none was learned.
     chances
         (pages, 1 or classes, height, width) float32, 0 to 1.
     settled
@@ -91,6 +96,8 @@ class RunReview:
         Its classes.
     examples
         The noisy images, in the order of the data folder.
+    data
+        Where these and the other images of the data set are.
     """
 
     folder: RunFolder
@@ -98,6 +105,7 @@ class RunReview:
     model: TrainedModel
     kinds: Classes
     examples: tuple[Example, ...]
+    data: DataFolders
 
     @property
     def learns_trust(self) -> bool:
@@ -132,26 +140,44 @@ class RunReview:
                 f"'{shown(example.origin)}' has {pixels.shape[1]} channel(s) but the model was trained "
                 f"on {channels}: give the data that the run was trained on"
             )
-        trust = self._trust(example, labels.shape)
-        changed = trust is not None and self._has_changed(example, pixels, labels)
+        settled = example.read_settled() if example.read_settled is not None else None
+        learned = self._trust(example, labels.shape)
+        trust = learned
+        if trust is not None:
+            # A person may have told the training to ignore pixels: it had no label and no trust there.
+            blanks = [(trust == 0) & (indices != IGNORED)]
+            if settled is not None:
+                blanks.insert(0, settled == Settled.IGNORED)
+            trust = self._trust_of(example, pixels, labels, trust, blanks)
         return ReviewedImage(
             example,
             pixels,
             labels,
             indices,
-            None if changed else trust,
+            trust,
             finite(self.model.probabilities(pixels), example.origin),
-            example.read_settled() if example.read_settled is not None else None,
-            changed,
+            settled,
+            learned is not None and trust is None,
         )
 
-    def _has_changed(self, example: Example, pixels: Pixels, labels: Labels) -> bool:
+    def _trust_of(
+        self,
+        example: Example,
+        pixels: Pixels,
+        labels: Labels,
+        trust: NDArray[np.float32],
+        blanks: Sequence[NDArray[np.bool_]],
+    ) -> NDArray[np.float32] | None:
+        """Return the trust if it is of these labels, but for pixels that may have had none, or None."""
         picture, annotation = self.folder.read_made_for(example.name, example.annotator)
         if picture and picture != picture_digest(pixels):
-            return True
-        # What was ignored in a review is not annotated in training: the labels are others then.
-        compared = annotation and example.read_settled is None
-        return bool(compared and annotation != labels_digest(labels))
+            return None
+        if not annotation or annotation == labels_digest(labels):
+            return trust
+        for blank in blanks:
+            if annotation == labels_digest(np.where(blank, np.int32(NOT_ANNOTATED), labels)):
+                return np.where(blank, _UNDECIDED, trust)
+        return None
 
     def _trust(self, example: Example, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
         if not self.has_trust(example):
@@ -196,13 +222,14 @@ def open_review(path: Path, folders: DataFolders | None = None, device: str = "a
     """
     folder = RunFolder.open(path)
     config = make_config(read_settings(folder.config_path), where=str(folder.config_path))
-    examples = _noisy(folders or config.data, path, given=folders is not None)
+    data = folders or config.data
+    examples = _noisy(data, path, given=folders is not None)
     model = load_model(path, device)
     card = model.card
     kinds = Classes(tuple(card.values), card.binary, config.ignore_value)
     for example in examples:  # in the order in which the training gave the maps their names
         folder.weights_path(example.name, example.annotator)
-    return RunReview(folder, config, model, kinds, tuple(examples))
+    return RunReview(folder, config, model, kinds, tuple(examples), data)
 
 
 def _noisy(folders: DataFolders, run: Path, *, given: bool) -> list[Example]:

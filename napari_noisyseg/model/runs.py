@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import tifffile
 from numpy.typing import NDArray
 
+from napari_noisyseg.annotation import digests
 from napari_noisyseg.annotation.encoding import tiff_bytes
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import (
@@ -32,8 +32,6 @@ from napari_noisyseg.model.checkpoints import read_checkpoint, save_checkpoint
 from napari_noisyseg.model.environment import describe_environment
 from napari_noisyseg.model.locks import CLAIM_NAME, HOLDER_NAME, LOCK_NAME, LockInfo, run_lock
 from napari_noisyseg.model.output_folders import PROBE_NAME, cannot, make_folder
-
-_MADE_FOR = "trust-of"  # begins the remark in a weight map that says what it is of
 
 
 class RunFolder:
@@ -276,7 +274,7 @@ class RunFolder:
                     raise StorageError(f"{shown(folder)} leads out of the run; remove that link.")
         except OSError as error:
             raise StorageError(cannot("written", path.parent, error)) from error
-        text = " ".join((_MADE_FOR, *made_for)) if all(made_for) else ""
+        text = " ".join((digests.MADE_FOR, *made_for)) if all(made_for) else ""
         write_file(path, tiff_bytes(array, description=text))
 
     def read_made_for(self, name: str, annotator: str) -> tuple[str, str]:
@@ -284,14 +282,7 @@ class RunFolder:
 
         See `napari_noisyseg.annotation.digests`; maps of older versions have none.
         """
-        with (
-            suppress(OSError, ValueError, tifffile.TiffFileError),
-            tifffile.TiffFile(self.weights_path(name, annotator)) as file,
-        ):
-            words = str(file.pages.first.description).split()
-            if len(words) == 3 and words[0] == _MADE_FOR:
-                return words[1], words[2]
-        return "", ""
+        return digests.made_for(self.weights_path(name, annotator))
 
 
 def newest_run(folder: Path) -> Path:

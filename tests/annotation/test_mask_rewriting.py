@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from imagecodecs import png_decode, png_encode
 from PIL import Image
 
 from napari_noisyseg.annotation.images import read_mask
@@ -34,7 +36,38 @@ def palette(path: Path) -> None:
     image.save(path)
 
 
+def rgba(alpha: int = 128, kind: type = np.uint8) -> np.ndarray:
+    layers = np.stack([mask(200).astype(kind)] * 4, -1)
+    layers[..., 3] = alpha
+    layers[0, 0, 3] = alpha // 2
+    return layers
+
+
+def colour_key(path: Path) -> None:
+    Image.fromarray(mask(255)).save(path, transparency=0)
+
+
+def clear_palette(path: Path) -> None:
+    palette(path)
+    with Image.open(path) as image:
+        image.save(path, transparency=bytes([9, 255]))
+
+
 WRITERS = {
+    "rgba.png": (lambda p: Image.fromarray(rgba()).save(p), 200),
+    "rgba_deep.png": (lambda p: p.write_bytes(png_encode(rgba(300, np.uint16))), 200),
+    "la.png": (lambda p: Image.fromarray(rgba()[..., 2:]).save(p), 200),
+    "key.png": (colour_key, 255),
+    "palette_clear.png": (clear_palette, 1),
+    "rgba.tif": (lambda p: tifffile.imwrite(p, rgba(), photometric="rgb", extrasamples=[2]), 200),
+    "rgba_stack.tif": (lambda p: tifffile.imwrite(p, np.stack([rgba()] * 2), photometric="rgb"), 200),
+    "la.tif": (
+        lambda p: tifffile.imwrite(
+            p, rgba()[..., 2:], photometric="minisblack", planarconfig="contig", extrasamples=[1]
+        ),
+        200,
+    ),
+    "rgba.npy": (lambda p: np.save(p, rgba()), 200),
     "grey.png": (lambda p: Image.fromarray(mask(255)).save(p), 255),
     "bits.png": (lambda p: Image.fromarray(mask(1).astype(bool)).save(p), 1),
     "palette.png": (palette, 1),
@@ -78,6 +111,35 @@ def test_a_picture_keeps_its_kind(tmp_path: Path, name: str):
             assert (new.format, new.mode) == (old.format, old.mode)
         if old.mode == "P":
             assert new.getpalette()[:6] == old.getpalette()[:6]
+
+
+@pytest.mark.parametrize("name", [n for n in WRITERS if re.match("rgba|la|key|palette_clear", n)])
+def test_transparency_stays_as_it_was(tmp_path: Path, name: str):
+    write, value = WRITERS[name]
+    path, after = tmp_path / name, tmp_path / f"after_{name}"
+    write(path)
+    after.write_bytes(rewritten(path, [change(value)]))
+    read = {".npy": np.load, ".tif": tifffile.imread, ".png": lambda p: png_decode(p.read_bytes())}
+    old, new = read[path.suffix](path), read[path.suffix](after)
+    assert (old.shape, old.dtype) == (new.shape, new.dtype)
+    if path.suffix == ".png":
+        with Image.open(path) as before, Image.open(after) as image:
+            assert image.info.get("transparency") == before.info.get("transparency")
+    if name.startswith(("rgba", "la")):
+        assert np.array_equal(old[..., -1], new[..., -1])
+        assert not np.array_equal(old[..., 0], new[..., 0])
+    if path.suffix == ".tif":
+        with tifffile.TiffFile(path) as first, tifffile.TiffFile(after) as second:
+            assert second.pages.first.photometric == first.pages.first.photometric
+            assert second.pages.first.extrasamples == (first.pages.first.extrasamples or (2,))
+
+
+def test_alpha_is_widened_with_the_values(tmp_path: Path):
+    path = tmp_path / "a.png"
+    Image.fromarray(rgba()).save(path)
+    (tmp_path / "new.png").write_bytes(rewritten(path, [change(300)]))
+    assert png_decode((tmp_path / "new.png").read_bytes())[-1, -1, 3] == 128 * 257
+    assert read_mask(tmp_path / "new.png").max() == 300
 
 
 def test_a_stack_keeps_its_axes_compression_and_resolution(tmp_path: Path):

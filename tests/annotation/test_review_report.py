@@ -63,15 +63,18 @@ def picture(address: str) -> np.ndarray:
     return np.asarray(image.convert("RGB"))
 
 
-def page(*pictures: SuspectPictures, name: str = "a", annotator: str = "") -> str:
+def page(
+    *pictures: SuspectPictures, name: str = "a", annotator: str = "", suspects: int | None = None
+) -> str:
+    count = len(pictures) if suspects is None else suspects
     some = ExpectedOverlap(*np.array([[9.0, 5.0], [9.0, 9.0], [9.0, 9.0], [1.0, 1.0]]))
     quality = Quality(name, annotator, some, some)
     return report_html(
         ReviewSummary(
             title=name,
             qualities=[quality],
-            counts={(name, annotator): len(pictures)},
-            kinds={str(Kind.TOO_SMALL): len(pictures)},
+            counts={(name, annotator): count},
+            kinds={str(Kind.TOO_SMALL): count},
             annotators=[],
             annotate_next=[name],
             values=(0, 255),
@@ -136,6 +139,12 @@ def test_the_page_is_no_larger_than_its_pictures_and_can_be_empty():
     many = page(*[one] * 20)
     assert len(many) < 20 * 80_000
     assert "Nothing contradicts" in page()
+
+
+def test_suspects_without_pictures_are_not_passed_over():
+    assert "7 suspects are in suspects.csv; no pictures were asked for." in page(suspects=7)
+    assert "1 suspect is in suspects.csv" in page(suspects=1)
+    assert "Nothing contradicts" not in page(suspects=7)
 
 
 def test_a_suspect_without_trust_is_shown_as_such():

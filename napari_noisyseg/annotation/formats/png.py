@@ -87,8 +87,9 @@ def read_png(content: bytes) -> Raster:
     del rows
     pixels: NDArray[Any] = imagecodecs.png_decode(_SIGNATURE + stored + _chunk(b"IEND", b""))
     pixels = _unscaled(pixels.reshape(height, width, -1), depth)
+    alpha = None
     if colour in (_GREY_ALPHA, _RGBA):
-        pixels = pixels[:, :, :-1]
+        pixels, alpha = pixels[:, :, :-1], pixels[:, :, -1]
     if pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     orientation = exif_orientation(chunks.exif) if chunks.exif else UPRIGHT
@@ -98,6 +99,7 @@ def read_png(content: bytes) -> Raster:
         palette=_colours(chunks.palette) if colour == _PALETTE else None,
         turned=is_quarter_turn(orientation),
         bits=depth if colour == _GREY and depth in (2, 4) else 8,
+        alpha=None if alpha is None else upright(alpha, orientation),
     )
 
 

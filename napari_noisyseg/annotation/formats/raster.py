@@ -42,6 +42,9 @@ class Raster:
         Whether the stated orientation turned the picture by a quarter turn.
     bits
         Bits per sample of a grey picture with two or four, whose white is 3 or 15; otherwise 8.
+    alpha
+        The alpha channel that was left out, (height, width) or (pages, height, width); None where
+        PNG or TIFF have none, and of other formats.
     """
 
     pixels: NDArray[Any]
@@ -50,6 +53,7 @@ class Raster:
     lossy: bool = False
     turned: bool = False
     bits: int = 8
+    alpha: NDArray[Any] | None = None
 
 
 def check_size(width: int, height: int, *others: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from typing import Any
@@ -81,8 +81,15 @@ def read_tiff(file: BufferedReader, size: int) -> Raster:
         check_size(first.imagewidth, first.imagelength, samples, depth)
         for number, page in enumerate(pages, 1):
             _check_page(page, number, file, size)
-        parts = [_decode(page, first) for page in pages]
-        return _arranged(parts[0] if len(parts) == 1 else np.concatenate(parts), first)
+        parts, alphas = zip(*(_decode(page, first) for page in pages), strict=True)
+        found = [alpha for alpha in alphas if alpha is not None]
+        return _arranged(
+            _joined(parts), first, _joined(found) if len(found) == len(parts) else None
+        )
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _full_pages(tiff: TiffFile, count: int) -> list[TiffPage]:
@@ -138,9 +145,10 @@ def _check_page(page: TiffPage, number: int, file: BufferedReader, size: int) ->
                 raise UnreadableError("is damaged: a part is larger than the page; save it again")
 
 
-def _decode(page: TiffPage, first: TiffPage) -> NDArray[Any]:
+def _decode(page: TiffPage, first: TiffPage) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Return one page as (pages, channels, height, width), more than one page for a volume.
 
+    Alpha is apart, (pages, height, width), where there is one.
     `first` is the file's first page, which alone tells by what program the file was written.
     """
     pixels: NDArray[Any] = page.asarray(squeeze=False, maxworkers=1)
@@ -149,14 +157,17 @@ def _decode(page: TiffPage, first: TiffPage) -> NDArray[Any]:
     if pixels.ndim == 5:
         pixels = pixels[..., 0]
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    pixels = pixels[:, _colour_samples(page, pixels.shape[1])]
+    colours = _colour_samples(page, pixels.shape[1])
+    others = [index for index in range(pixels.shape[1]) if index not in colours]
+    alpha = pixels[:, others[0]] if others else None
+    pixels = pixels[:, colours]
     if pixels.dtype == np.bool_ and int(page.photometric) == _WHITE_IS_ZERO:
         # Scanners mean it; tifffile notes it in every bool array and means the plain values.
         plain = first.software.startswith("tifffile") or first.description.startswith("{")
         pixels = pixels if plain else ~pixels
     if int(page.photometric) == _CMYK and pixels.shape[1] == 4:
         pixels = _from_cmyk(pixels)
-    return pixels
+    return pixels, alpha
 
 
 def _colour_samples(page: TiffPage, samples: int) -> list[int]:
@@ -188,7 +199,7 @@ def _from_cmyk(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.rint(light).astype(pixels.dtype)
 
 
-def _arranged(stack: NDArray[Any], first: TiffPage) -> Raster:
+def _arranged(stack: NDArray[Any], first: TiffPage, alpha: NDArray[Any] | None) -> Raster:
     """Give the pages (pages, channels, height, width) the meaning that the file states."""
     orientation = first.tags.valueof(_ORIENTATION_TAG, 1)
     orientation = orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1
@@ -209,7 +220,9 @@ def _arranged(stack: NDArray[Any], first: TiffPage) -> Raster:
             stack = np.moveaxis(stack, axis, len(stated.sizes) - 1)
             stack = stack.reshape(-1, stated.sizes[axis], height, width)
             pages, channels = stack.shape[:2]
-            stated_channels = True
+            stated_channels, alpha = True, None
+    if alpha is not None:
+        alpha = upright(alpha[0] if pages == 1 else alpha, orientation, rows=int(pages > 1))
     if pages == 1:
         # ImageJ and tifffile call the slices of a volume channels unless they are told better.
         either = stated_channels or _has_plain_planes(first)
@@ -231,6 +244,7 @@ def _arranged(stack: NDArray[Any], first: TiffPage) -> Raster:
         lossy=int(first.compression) == _JPEG,
         turned=is_quarter_turn(orientation),
         bits=first.bitspersample if first.bitspersample in (2, 4) and palette is None else 8,
+        alpha=alpha,
     )
 
 
