@@ -23,7 +23,7 @@ from napari_noisyseg.learning.correction import Teachers
 from napari_noisyseg.learning.events import TeacherStep
 from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.learner import Learner, on_cpu
-from napari_noisyseg.learning.noise_model import Floats, Mask, ambiguous, calibrate, rater_of
+from napari_noisyseg.learning.noise_model import Floats, Mask, Rater, ambiguous, calibrate, rater_of
 from napari_noisyseg.learning.validation import chances_of
 from napari_noisyseg.model.devices import memory_advice
 from napari_noisyseg.model.effort import FOLDS, teacher_batch, teacher_steps
@@ -266,10 +266,13 @@ def _measured(
     if not any(mask.any() for mask in truth):
         # Nothing measured: take the teachers at their word.
         own = [p for each in chances for p in each]
-        return Teachers(chances, rater_of(own, own, ambiguous), rater_of(own, own))
+        overall = rater_of(own, own)
+        return (
+            Teachers(chances, rater_of(own, own, ambiguous), overall) if _knows(overall) else None
+        )
     judged = [calibration(p) for p in unseen]
     overall = rater_of(*_pixels(judged, truth, known))
-    if overall.inside - overall.outside < KNOWING:
+    if not _knows(overall):
         return None
     band = [ambiguous(p) & k for p, k in zip(judged, known, strict=True)]
     return Teachers(
@@ -278,6 +281,10 @@ def _measured(
         overall,
         [one for one in zip(judged, truth, known, strict=True) if one[2].any()],
     )
+
+
+def _knows(overall: Rater) -> bool:
+    return overall.inside - overall.outside >= KNOWING
 
 
 def _counted(showing: Sequence[bool], share: float) -> list[int]:
