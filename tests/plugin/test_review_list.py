@@ -6,6 +6,7 @@ import pytest
 from napari_noisyseg.annotation.suspect import Kind
 from napari_noisyseg.annotation.suspects import find_suspects
 from napari_noisyseg.plugin.layers.label_values import Values
+from napari_noisyseg.plugin.layers.pixels import pixels_of_stroke
 from napari_noisyseg.plugin.reviewing.class_labels import ClassLabels
 from napari_noisyseg.plugin.reviewing.contours import (
     both_outlines,
@@ -15,7 +16,6 @@ from napari_noisyseg.plugin.reviewing.contours import (
     with_casing,
 )
 from napari_noisyseg.plugin.reviewing.examining import SliceFound, SliceOrder, examine
-from napari_noisyseg.plugin.reviewing.steps import pixels_of_stroke
 from napari_noisyseg.plugin.reviewing.suspect_list import Filter, SuspectList, choices
 
 PLAIN = Values(ignore=None, dtype=np.dtype(np.uint8))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from napari_noisyseg.annotation.digests import made_for
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.folders import DataFolders, open_folders
 from napari_noisyseg.annotation.images import read_image
@@ -24,7 +25,7 @@ from napari_noisyseg.model.settings import read_settings
 from napari_noisyseg.plugin.keeping.folder_reader import is_image_folder, open_image_folder
 from napari_noisyseg.plugin.keeping.run_opening import OpenedRun, complete_later
 from napari_noisyseg.plugin.keeping.run_sources import RunSources, is_far, run_folder
-from napari_noisyseg.plugin.keeping.run_weights import weights_of_layers
+from napari_noisyseg.plugin.keeping.run_weights import MADE_FOR_KEY, weights_of_layers
 from napari_noisyseg.plugin.keeping.sample_data import LayerTuple
 from napari_noisyseg.plugin.layers.marks import METADATA_KEY
 from napari_noisyseg.plugin.window.colours import doubt
@@ -137,7 +138,8 @@ def open_run(path: str | Sequence[str]) -> list[LayerTuple]:
         layers += _image_layer(title, stack, images, common)
         weights = np.concatenate([one.weights for one in stack])
         about = {"name": f"weights: {title}", "contrast_limits": (0, 1), "colormap": doubt()}
-        layers.append((_single(weights), about | {"blending": "translucent"} | common, "image"))
+        about |= {"blending": "translucent"} | common | {"metadata": _about_weights(stack)}
+        layers.append((_single(weights), about, "image"))
     names = [about["name"] for _, about, _ in layers if not about["name"].startswith("weights: ")]
     complete_later(OpenedRun(run, names=tuple(names)))
     return layers
@@ -189,6 +191,12 @@ def _stacks(folder: Path, files: Sequence[Path]) -> list[list[_Map]]:
             break
         stacks.setdefault(key, []).append(_Map(name, file, weights))
     return list(stacks.values())
+
+
+def _about_weights(stack: Sequence[_Map]) -> dict[str, Any]:
+    """Return the names of pictures, and which annotations their weights are of."""
+    of = {i: made_for(one.file)[1] for i, one in enumerate(stack) if len(one.weights) == 1}
+    return {METADATA_KEY: {"names": [one.name for one in stack], MADE_FOR_KEY: of}}
 
 
 def _only(path: str | Sequence[str]) -> Path | None:

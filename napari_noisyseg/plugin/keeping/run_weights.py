@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noisyseg.annotation.digests import made_for
 from napari_noisyseg.annotation.images import read_image
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.plugin.keeping.run_sources import RunSources
@@ -15,6 +16,8 @@ from napari_noisyseg.plugin.keeping.sample_data import LayerTuple
 from napari_noisyseg.plugin.layers.marks import METADATA_KEY
 from napari_noisyseg.plugin.window.colours import doubt
 
+MADE_FOR_KEY = "made for"
+"""Where the metadata of weights keep digests of the annotations that they are of, by flat index."""
 MOST_PIXELS = 1 << 28
 """Pixels of weights that are opened, a gibibyte of them."""
 
@@ -34,6 +37,7 @@ def weights_of_layers(run: Path, sources: RunSources) -> list[LayerTuple]:
         If there are no weights yet, or they are too many to be opened.
     """
     stacks: dict[tuple[int, str], NDArray[Any]] = {}
+    digests: dict[tuple[int, str], dict[int, str]] = {}
     pixels = 0
     for one, file in sources.files(run):
         if not file.is_file():
@@ -51,6 +55,8 @@ def weights_of_layers(run: Path, sources: RunSources) -> list[LayerTuple]:
         weights = read_image(file, channels=1)[:, 0]
         if weights.shape[1:] == image.size and one.first + len(weights) <= len(pages):
             pages[one.first : one.first + len(weights)] = weights
+            if len(weights) == 1:  # that of a volume tells nothing of its single slices
+                digests.setdefault(key, {})[one.first] = made_for(file)[1]
     if not stacks:
         raise UserError(
             f"The run {run} has no weights yet: training writes them into weights/ when it ends."
@@ -65,7 +71,12 @@ def weights_of_layers(run: Path, sources: RunSources) -> list[LayerTuple]:
                 "contrast_limits": (0, 1),
                 "colormap": doubt(),
                 "blending": "translucent_no_depth",
-                "metadata": {METADATA_KEY: {"overlay": "weights"}},
+                "metadata": {
+                    METADATA_KEY: {
+                        "overlay": "weights",
+                        MADE_FOR_KEY: digests.get((index, annotation), {}),
+                    }
+                },
                 **sources.images[index].placement,
             },
             "image",

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from psygnal import Signal
 
 from napari_noisyseg.plugin.layers.drawing import drawn_once
+from napari_noisyseg.plugin.window.notices import show
 
 NEWEST = 200
 """Steps that are never forgotten."""
@@ -16,7 +17,10 @@ MOST_BYTES = 512 * 2**20
 
 
 class Change(Protocol):
-    """One step that can be undone and done again."""
+    """One step that can be undone and done again.
+
+    One that has an ``obstacle``, a sentence that is not empty, stays where it is until it has none.
+    """
 
     def undo(self) -> None:
         """Bring back what was before."""
@@ -146,9 +150,17 @@ class History:
         if not source:
             return ""
         item = source[-1]
+        together = [item]
+        for other in reversed(source[:-1]) if item.group is not None else ():
+            if other.group is not item.group:
+                break
+            together.append(other)
+        for one in together:
+            if obstacle := getattr(one.change, "obstacle", ""):
+                show("info", obstacle)
+                return ""
         with drawn_once():
-            self._move(source, target, direction)
-            while item.group is not None and source and source[-1].group is item.group:
+            for _ in together:
                 self._move(source, target, direction)
         self.changed.emit()
         return item.title

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_noisyseg.annotation.suspect import Suspect
 from napari_noisyseg.plugin.reviewing.class_labels import ClassLabels
 from napari_noisyseg.plugin.reviewing.contours import Line, both_outlines
+from napari_noisyseg.plugin.reviewing.maps_labels import AtFirst, Noted, Slice
 
 SIDE = 80
 """Longest side of a thumbnail's picture in pixels."""
@@ -38,6 +39,8 @@ class SliceOrder:
         How the layer's labels become classes.
     trust, chances
         (height, width) or None, and (1 or classes, height, width), NaN where not known yet.
+    made_for
+        Tells where the labels are others than those that the trust is of; None where nobody knows.
     settled
         What a person has settled, or None.
     inside
@@ -54,6 +57,7 @@ class SliceOrder:
     classes: ClassLabels
     trust: NDArray[np.float32] | None
     chances: NDArray[np.float32]
+    made_for: Noted | AtFirst | None = None
     settled: NDArray[np.uint8] | None = None
     inside: tuple[int, int] | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
@@ -121,6 +125,7 @@ def examine(order: SliceOrder) -> SliceFound:
 
     labels = order.read_labels()
     given = order.classes.indices(labels)
+    changed = _changed(order, labels, given)
     if order.inside is not None:
         given[order.inside[0] :] = -1
         given[:, order.inside[1] :] = -1
@@ -138,8 +143,10 @@ def examine(order: SliceOrder) -> SliceFound:
                 return SliceFound(order.key, (), False, order.settled)
             trust = None
         else:
-            given[~np.isfinite(trust)] = -1
+            given[~(np.isfinite(trust) | changed)] = -1
             trust = np.nan_to_num(trust, nan=1.0)
+            # Where it is of another label the model judges alone, which is: as both witnesses.
+            trust[changed] = _chance_of(given, chances)[changed]
     index, settled = order.key[1], order.settled
     review = review_image(
         given[None], None if trust is None else trust[None], chances[None],
@@ -156,6 +163,27 @@ def examine(order: SliceOrder) -> SliceFound:
         bool(foreign.any()),
         review.quality.teaches,
     )
+
+
+def _changed(
+    order: SliceOrder, labels: NDArray[Any], given: NDArray[np.int16]
+) -> NDArray[np.bool_]:
+    """Return where the labels are others than those that the trust is of, (height, width)."""
+    trust = order.trust
+    # Before there is trust, labels are not compared: it may be that of a training yet to come.
+    if order.made_for is None or trust is None or not np.isfinite(trust).any():
+        return np.zeros(given.shape, bool)
+    return order.made_for.changed(
+        Slice(labels, given, order.classes, trust, order.settled, order.inside)
+    )
+
+
+def _chance_of(given: NDArray[np.int16], chances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the model's probability of the given classes, (height, width)."""
+    if len(chances) == 1:
+        return np.where(given == 1, chances[0], 1 - chances[0])
+    found: NDArray[np.float32] = np.take_along_axis(chances, np.maximum(given, 0)[None], 0)[0]
+    return found
 
 
 def make_thumbnail(suspect: Suspect, pixels: NDArray[Any], given: NDArray[Any]) -> Thumbnail:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +31,7 @@ NAMES = {"annotation": "review: as annotated (solid)", "proposal": "review: prop
 COLOURS = {"annotation": ANNOTATION, "proposal": PROPOSAL}
 _WIDTHS = {"annotation": 1.6, "proposal": 2.2}  # screen pixels, of the line and of its casing
 _DASH, _GAP = 12.0, 8.0  # screen pixels
+_BETWEEN = 100  # milliseconds, in which the canvas is drawn
 
 
 class OutlineLayers:
@@ -77,21 +77,25 @@ class OutlineLayers:
     def clear(self) -> None:
         """Remove the layers."""
         self._shown = None
-        viewer = self._viewer()
         for kept in self._layers.values():
-            layer = kept()
-            if viewer is not None and layer is not None and layer in viewer.layers:
-                viewer.layers.remove(layer)
+            self._remove(kept())
         self._layers.clear()
 
-    def close(self) -> None:
-        """Remove the layers and follow the viewer no more."""
+    def clear_in_turns(self) -> None:
+        """Remove the layers, the second one after the first is off the screen.
+
+        With the annotation gone, removing both at once ends the process in vispy 0.17 on Mesa's
+        software renderer.
+        """
+        self._shown = None
+        kept, self._layers = list(self._layers.values()), {}
+        for place, layer in enumerate(kept):
+            QTimer.singleShot(_BETWEEN * place, lambda layer=layer: self._remove(layer()))
+
+    def _remove(self, layer: Vectors | None) -> None:
         viewer = self._viewer()
-        if viewer is not None:
-            with suppress(ValueError, RuntimeError):
-                zoom_event(viewer).disconnect(self._on_zoom)
-                viewer.layers.events.removed.disconnect(self._on_removed)
-        self.clear()
+        if viewer is not None and layer is not None and layer in viewer.layers:
+            viewer.layers.remove(layer)
 
     def _on_zoom(self, event: Any = None) -> None:
         viewer = self._viewer()
@@ -106,7 +110,7 @@ class OutlineLayers:
         """Go with the image, but not while napari is still about removing it."""
         if self._shown is not None and event.value is self._shown[0]:
             self._shown = None
-            QTimer.singleShot(0, self.clear)
+            QTimer.singleShot(0, self.clear_in_turns)
 
     def _draw(self) -> None:
         viewer = self._viewer()

@@ -37,6 +37,8 @@ _COLLECT = 150  # milliseconds in which changes become one
 KEYS = {"accept": "A", "keep": "K", "ignore": "I", "edit": "H", "next": "N",
         "previous": "Shift-N", "undo": "U", "look": "G"}  # fmt: skip
 """The key of each act: letters that neither napari nor a Labels or Image layer has a use for."""
+SHARED = {"Alt-Z": "undo", "Alt-Shift-Z": "redo"}
+"""The act of each key that is the same in all docks."""
 
 
 class ReviewDock(QWidget):
@@ -65,7 +67,11 @@ class ReviewDock(QWidget):
         self._action: Action = ""
         acts = {name: getattr(self.reviewer, name) for name in KEYS}
         self._acts = {name: DockKey(key, name, acts[name]) for name, key in KEYS.items()}
-        self._keys = DockKeys(viewer, list(self._acts.values()), kinds=(Image, Labels, Vectors))
+        shared = [DockKey(key, name, getattr(self.reviewer, name)) for key, name in SHARED.items()]
+        self._acts_by_key = {one.key: one.act for one in (*self._acts.values(), *shared)}
+        self._keys = DockKeys(
+            viewer, [*self._acts.values(), *shared], kinds=(Image, Labels, Vectors)
+        )
         self.form.show_keys({name: key.text for name, key in self._acts.items()})
         self._reading = SliceReading(self.session, self)
         self._reading.progressed.connect(self._soon)
@@ -159,14 +165,15 @@ class ReviewDock(QWidget):
         """Act by the same keys while the focus is in the dock."""
         if event is None:
             return
-        plain, shift = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
-        prefix = {plain: "", shift: "Shift-"}.get(event.modifiers())
+        alt, shift = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ShiftModifier
+        plain = Qt.KeyboardModifier.NoModifier
+        prefixes = {plain: "", shift: "Shift-", alt: "Alt-", alt | shift: "Alt-Shift-"}
         letter = chr(event.key()) if 0x20 < event.key() < 0x7F else ""
-        act = next((act for act, key in KEYS.items() if key == f"{prefix}{letter}"), None)
+        act = self._acts_by_key.get(f"{prefixes.get(event.modifiers())}{letter}")
         if act is None:
             event.ignore()
         else:
-            self._acts[act].act()
+            act()
 
     def _soon(self, *_: Any) -> None:
         if not self._collecting.isActive():

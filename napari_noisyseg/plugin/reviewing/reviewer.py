@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Shapes
 from psygnal import Signal
 
+from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.annotated import read_labels
 from napari_noisyseg.plugin.layers.geometry import shown_index
@@ -162,6 +163,11 @@ class Reviewer:
         self.brush.put_down()
         self.session.history.undo()
 
+    def redo(self) -> None:
+        """Do the step again that was undone last."""
+        self.brush.put_down()
+        self.session.history.redo()
+
     def set_filter(self, chosen: Filter) -> None:
         """List other suspects; what is looked at is let go if it is none of them."""
         self.suspects.filter = chosen
@@ -198,7 +204,13 @@ class Reviewer:
     def refresh(self) -> None:
         """See which annotations, maps and slices there are by now."""
         self.search.refresh(self.method)
-        self.suspects.keep_only(self.search.keys)
+        keys = set(self.search.keys)
+        seen = [entry for entry in (self.suspects.held, self.brush.entry) if entry is not None]
+        self.suspects.keep_only(keys)
+        if any(entry.key not in keys for entry in seen):
+            self.brush.put_down()
+            self.suspects.held = None
+            self.outlines.clear_in_turns()
         self.watch()
 
     def take_run(self) -> None:
@@ -213,6 +225,7 @@ class Reviewer:
         """Take a suspect out of the list that was settled."""
         if entry is not None:
             self.suspects.remove(entry)
+            self.search.forget(entry.key)
 
     def on_undone(self, entry: Entry | None) -> None:
         """Put a suspect back into the list whose settling was undone."""
@@ -252,18 +265,30 @@ class Reviewer:
         self.outlines.clear()
 
     def _decide(self, word: str, entries: Sequence[Entry], act: Callable[[Entry], object]) -> None:
-        """Decide about suspects, several in one step, and go to the next one."""
+        """Decide about suspects, several in one step, and go to the next one.
+
+        Of several, those that cannot be decided are left, and the user is told why.
+        """
         if not entries:
             return
         following = self._following_of(entries)
         with Told():
             if len(entries) == 1:
                 act(entries[0])
-            else:
-                with self.settling.together(f"{word} {len(entries)} places"):
-                    for entry in entries:
+                self._go_to(following)
+                return
+            left: list[str] = []
+            with self.settling.together(f"{word} {len(entries)} places"):
+                for entry in entries:
+                    try:
                         act(entry)
-            self._go_to(following)
+                    except UserError as error:
+                        left.append(str(error))
+            if len(left) < len(entries):
+                self._go_to(following)
+            if left:
+                reasons = "; ".join(dict.fromkeys(left))
+                raise UserError(f"{len(left)} of {len(entries)} places were left: {reasons}")
 
     def _accept(self, entry: Entry) -> None:
         layer, label = self._labels(entry), self._label(entry)

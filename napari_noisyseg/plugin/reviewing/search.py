@@ -21,6 +21,7 @@ from napari_noisyseg.plugin.planning.plan_labels import is_on_disk
 from napari_noisyseg.plugin.reviewing.class_labels import ClassLabels
 from napari_noisyseg.plugin.reviewing.examining import Key, SliceFound, SliceOrder
 from napari_noisyseg.plugin.reviewing.finder import Finder
+from napari_noisyseg.plugin.reviewing.maps_labels import AtFirst, FirstLook, Noted
 from napari_noisyseg.plugin.reviewing.sources import Source, find_source
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Search(QObject):
         self._asked: tuple[Key, Any] | None = None
         self._written: dict[tuple[int, int], int] = defaultdict(int)
         self._finder: Finder | None = None
+        self._first_look = FirstLook()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._ask)
@@ -162,6 +164,10 @@ class Search(QObject):
             self._known.pop(key, None)
         self._collect()
 
+    def forget(self, key: Key) -> None:
+        """Look at a slice again with the next `refresh`, even if it is as it was by then."""
+        self._known.pop(key, None)
+
     def stop(self) -> None:
         """Stop looking; `refresh` begins again."""
         self._timer.stop()
@@ -215,7 +221,7 @@ class Search(QObject):
             self._finder.found.connect(self._take)
             self._finder.failed.connect(self._skip)
             self._finder.ended.connect(self._go_on)
-        self._finder.ask(make_order(one, key[1], waits=self.waits))
+        self._finder.ask(make_order(one, key[1], self._first_look, waits=self.waits))
 
     def _shown(self, session: Session) -> set[Key]:
         point = session.viewer.dims.point
@@ -258,13 +264,17 @@ class Search(QObject):
         self.progressed.emit()
 
 
-def make_order(one: Annotation, index: int, *, waits: bool = False) -> SliceOrder:
+def make_order(
+    one: Annotation, index: int, first_look: FirstLook | None = None, *, waits: bool = False
+) -> SliceOrder:
     """Copy what is needed of a slice; what lies on disk is read later, in the thread.
 
     Parameters
     ----------
     one, index
         The annotation and the slice.
+    first_look
+        Knows which labels maps are of that no training has noted; None: nobody does.
     waits
         Whether nothing is to be found before there is trust.
     """
@@ -280,12 +290,23 @@ def make_order(one: Annotation, index: int, *, waits: bool = False) -> SliceOrde
         classes=one.classes,
         trust=None if source.trust is None else np.array(source.trust[index], np.float32),
         chances=np.stack([np.array(chance[index], np.float32) for chance in source.chances]),
+        made_for=_made_for(one, index, first_look),
         settled=settled_slice(pairing.layer, index),
         inside=sizes[index] if index < len(sizes) else None,
         spacing=(float(scale[0]), float(scale[1])),
         unit="px" if unit == "pixel" else unit,
         waits=waits,
     )
+
+
+def _made_for(one: Annotation, index: int, first_look: FirstLook | None) -> Noted | AtFirst | None:
+    source = one.source
+    if source.given is not None:
+        return Noted(np.array(source.given[index]))
+    if source.trust is None or first_look is None:
+        return None
+    maps = source.trust.__array_interface__["data"][0]
+    return first_look.at(one.pairing.layer, index, maps, source.digests.get(index, ""))
 
 
 def _labels_reader(pairing: Pairing, index: int) -> Callable[[], NDArray[Any]]:

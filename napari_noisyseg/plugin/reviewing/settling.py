@@ -19,19 +19,16 @@ from napari_noisyseg.plugin.layers.annotated import label_position
 from napari_noisyseg.plugin.layers.drawing import draw, drawn_once
 from napari_noisyseg.plugin.layers.geometry import Fit
 from napari_noisyseg.plugin.layers.layer_events import painted_slices
-from napari_noisyseg.plugin.layers.settled import settled_slice, write_settled
+from napari_noisyseg.plugin.layers.pixels import Pixels, pixels_of_stroke, put, read_at
+from napari_noisyseg.plugin.layers.settled import labels_written, settled_slice, write_settled
 from napari_noisyseg.plugin.per_session import PerSession
 from napari_noisyseg.plugin.reviewing.again import CleanDice, last_dice
 from napari_noisyseg.plugin.reviewing.steps import (
-    Pixels,
     SettledPixels,
     Step,
     is_quiet,
     items_of,
-    pixels_of_stroke,
-    put,
     quiet,
-    read_at,
 )
 from napari_noisyseg.plugin.reviewing.suspect_list import Entry
 from napari_noisyseg.plugin.reviewing.words import gains_text
@@ -246,6 +243,7 @@ class Settling(PerSession):
         with quiet(layer):
             if not isinstance(layer.data, np.ndarray):
                 put(layer, at, after)
+                labels_written(layer, at, after)
                 token = None
             else:
                 if not layer.data.flags.writeable:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_noisyseg.model.configuration import TRUSTING
+from napari_noisyseg.plugin.keeping.run_weights import MADE_FOR_KEY
 from napari_noisyseg.plugin.layers.geometry import slice_count
+from napari_noisyseg.plugin.layers.marks import METADATA_KEY
 from napari_noisyseg.plugin.layers.pairing import Pairing
 from napari_noisyseg.plugin.training.overlay import Overlay
 from napari_noisyseg.plugin.training.overlays import Overlays
@@ -34,11 +36,18 @@ class Source:
         Trust in the annotation's labels; None where none was learned.
     values
         The label of each class as training sees them; empty where there are two classes only.
+    given
+        Class indices of the labels that the trust is of, uint8, as in
+        `napari_noisyseg.plugin.training.overlay.Overlay`; None where no training has noted them.
+    digests
+        Of the labels that the trust is of, by flat index, as far as they are known.
     """
 
     chances: tuple[NDArray[np.float32], ...]
     trust: NDArray[np.float32] | None = None
     values: tuple[int, ...] = ()
+    given: NDArray[np.uint8] | None = None
+    digests: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> tuple[int, ...]:
@@ -62,16 +71,17 @@ def find_source(session: Session, pairing: Pairing, method: str) -> Source | Non
     method
         The way of learning that the weights are from; empty where nobody knows.
     """
-    weights, chances = Overlays.of(session).maps_of(pairing.image, pairing.layer)
+    overlays = Overlays.of(session)
+    weights, chances = overlays.maps_of(pairing.image, pairing.layer)
     made = [o for o in chances if o.array is not None]
     count = slice_count(pairing.full_fit)
     if made and len(made) == len(chances) and _known(made[0]):
+        learned = next((o for o in weights if o.array is not None and _trusts(method)), None)
         return Source(
             tuple(_slices(o.array) for o in made),
-            next(
-                (_slices(o.array) for o in weights if o.array is not None and _trusts(method)), None
-            ),
+            None if learned is None else _slices(learned.array),
             tuple(o.class_value for o in made if o.class_value is not None),
+            None if learned is None or learned.given is None else _slices(learned.given),
         )
     found = _chance_layers(session.layers, pairing, count)
     if not found:
@@ -80,12 +90,22 @@ def find_source(session: Session, pairing: Pairing, method: str) -> Source | Non
         f"weights: {pairing.image.name}",
         f"weights: {pairing.image.name} ({pairing.layer.name})",
     )
-    trust = [x for x in session.layers if x.name in named and _is_map(x, count)]
+    layers = [x for x in session.layers if x.name in named and _is_map(x, count)]
+    trust = layers[-1] if layers and _trusts(method) else None
+    given = None if trust is None else overlays.given_of(trust)
     return Source(
         tuple(_slices(layer.data) for _, layer in found),
-        _slices(trust[-1].data) if trust and _trusts(method) else None,
+        None if trust is None else _slices(trust.data),
         tuple(value for value, _ in found if value is not None),
+        None if given is None else _slices(given),
+        {} if trust is None else _digests(trust),
     )
+
+
+def _digests(weights: Layer) -> Mapping[int, str]:
+    about = weights.metadata.get(METADATA_KEY)
+    found = about.get(MADE_FOR_KEY) if isinstance(about, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _trusts(method: str) -> bool:
@@ -125,5 +145,5 @@ def _is_map(layer: Layer, count: int) -> bool:
     return int(np.prod(data.shape[:-2], dtype=np.int64)) == count
 
 
-def _slices(array: Any) -> NDArray[np.float32]:
+def _slices(array: Any) -> NDArray[Any]:
     return np.asarray(array).reshape(-1, *array.shape[-2:])

@@ -7,7 +7,7 @@ neither does it twice.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.drawing import draw
-from napari_noisyseg.plugin.layers.settled import settled_slice, write_settled
+from napari_noisyseg.plugin.layers.pixels import Pixels, put, read_at
+from napari_noisyseg.plugin.layers.settled import labels_written, settled_slice, write_settled
 from napari_noisyseg.plugin.window.notices import show
 
 if TYPE_CHECKING:
@@ -27,70 +28,6 @@ if TYPE_CHECKING:
     from napari_noisyseg.plugin.session import Session
 
 Mask = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class Pixels:
-    """Pixels of a layer's data that were changed.
-
-    Attributes
-    ----------
-    at
-        Index of each pixel, an array for each axis of the data.
-    before, after
-        Their labels.
-    """
-
-    at: tuple[NDArray[np.intp], ...]
-    before: NDArray[Any]
-    after: NDArray[Any]
-
-    def __len__(self) -> int:
-        return len(self.before)
-
-    @property
-    def bytes(self) -> int:
-        """Memory that they take."""
-        arrays = (*self.at, self.before, self.after)
-        return sum(array.nbytes for array in arrays)
-
-
-def pixels_of_stroke(atoms: Sequence[Any], shape: tuple[int, ...]) -> Pixels:
-    """Return what a step of napari's history changed.
-
-    Parameters
-    ----------
-    atoms
-        The value of a Labels layer's ``paint`` event.
-    shape
-        Shape of the layer's data.
-    """
-    parts = [_atom(atom, shape) for atom in atoms]
-    places, before, after = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    # Where a stroke crosses itself, the first label was there before, and the last one stays.
-    first, first_at = np.unique(places, return_index=True)
-    _, last_at = np.unique(places[::-1], return_index=True)
-    old, new = before[first_at], after[::-1][last_at]
-    changed = old != new
-    at = np.unravel_index(first[changed], shape)
-    return Pixels(tuple(np.asarray(axis) for axis in at), old[changed], new[changed])
-
-
-def _atom(atom: Any, shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Return the flat places, old and new labels of a part of a stroke."""
-    if not hasattr(atom, "slice_key"):
-        indices, before, after = atom
-        axes = np.broadcast_arrays(*indices)
-        flat = np.ravel_multi_index([np.ravel(axis) for axis in axes], shape)
-        old = np.ravel(before)
-        return flat, old, np.broadcast_to(np.ravel(np.asarray(after)), flat.shape).astype(old.dtype)
-    ranges = [np.arange(n)[part] for part, n in zip(atom.slice_key, shape, strict=True)]
-    mesh = np.meshgrid(*[np.atleast_1d(one) for one in ranges], indexing="ij")
-    flat = np.ravel_multi_index([axis.ravel() for axis in mesh], shape)
-    if atom.mask is not None:
-        flat = flat[np.asarray(atom.mask).ravel()]
-    old = np.ravel(atom.old_values)
-    return flat, old, np.full(flat.shape, atom.new_value, old.dtype)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,9 +157,20 @@ class Step:
         wanted = self.pixels.after if done else self.pixels.before
         return bool(np.array_equal(read_at(layer.data, self.pixels.at), wanted))
 
+    @property
+    def obstacle(self) -> str:
+        """Why it can be neither undone nor done again now, one sentence; empty if it can."""
+        layer, session = self.layer(), self.session()
+        if layer is None or session is None or layer in session.layers:
+            return ""
+        return f"'{shown(layer.name)}' is not in the viewer: its steps are kept until it is back."
+
     def _write(self, *, done: bool) -> None:
         layer, session = self.layer(), self.session()
-        if layer is None or session is None or layer not in session.layers:
+        if session is None:
+            return
+        if layer is None or layer not in session.layers:
+            show("info", "The annotation of this step is gone, and the step with it.")
             return
         replaced = self.is_of_another_array
         if replaced:
@@ -249,6 +197,7 @@ class Step:
         same = read_at(layer.data, pixels.at) == there  # what was painted over since stays
         if same.any():
             put(layer, tuple(axis[same] for axis in pixels.at), wanted[same])
+        labels_written(layer, pixels.at, read_at(layer.data, pixels.at))
         draw(layer)
 
 
@@ -256,34 +205,6 @@ def items_of(layer: Any, *, done: bool) -> set[int]:
     """Return the identities of all parts of napari's history of what was done, or undone."""
     items = getattr(layer, "_undo_history" if done else "_redo_history", None) or ()
     return {id(part) for item in items for part in item}
-
-
-def read_at(data: Any, at: tuple[NDArray[np.intp], ...]) -> NDArray[Any]:
-    """Return single pixels of an array of any kind; other kinds than numpy give a box only."""
-    if isinstance(data, np.ndarray):
-        return np.asarray(data[at])
-    box, inside = _box(at)
-    return np.asarray(np.asarray(data[box])[inside])
-
-
-def put(layer: Any, at: tuple[NDArray[np.intp], ...], values: NDArray[Any]) -> None:
-    """Write pixels into a layer's data, whatever kind of array it is."""
-    if isinstance(layer.data, np.ndarray):
-        layer.data[at] = values
-        return
-    box, inside = _box(at)
-    part = np.array(layer.data[box])
-    part[inside] = values
-    layer.data[box] = part
-
-
-def _box(
-    at: tuple[NDArray[np.intp], ...],
-) -> tuple[tuple[slice, ...], tuple[NDArray[np.intp], ...]]:
-    """Return the box around pixels, and where they lie in it."""
-    lows = [int(axis.min()) for axis in at]
-    box = tuple(slice(low, int(axis.max()) + 1) for low, axis in zip(lows, at, strict=True))
-    return box, tuple(axis - low for low, axis in zip(lows, at, strict=True))
 
 
 _quiet: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -250,7 +250,9 @@ class SuspectView(QListView):
         self._tell()
 
     def _tell(self, *_: object) -> None:
-        now = self.current, self.selected
+        selected = self.selected
+        # All can be selected while no row is the current one.
+        now = self.current or (selected[-1] if selected else None), selected
         if not self._ours and now != self._told and now[0] is not None:
             self._told = now
             self.chosen.emit(*now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 OverlayKind = Literal["weights", "probability", "prediction"]
 KINDS: tuple[OverlayKind, ...] = ("weights", "probability", "prediction")
+NOT_GIVEN = 255
+"""Stands for no class at all."""
 
 
 class Overlay:
@@ -53,6 +55,9 @@ class Overlay:
     ----------
     array
         What the layer shows, (slices ..., height, width).
+    given
+        Index of the class that was annotated when the training began, `NOT_GIVEN` where none was;
+        uint8 of the same shape. None for the other kinds than weights.
     deleted
         Whether the user has deleted the layer.
     has_bar
@@ -81,6 +86,7 @@ class Overlay:
             (lambda: None) if annotation is None else weakref.ref(annotation)
         )
         self.array: NDArray[Any] | None = None
+        self.given: NDArray[np.uint8] | None = None
         self._image = weakref.ref(image)
         self._image_name = image.name
         self._suffix = title
@@ -138,6 +144,25 @@ class Overlay:
             array = room_for(self.shape, dtype)
         array.fill(self._empty)
         self.array = array
+
+    def note_given(self, parts: Iterable[tuple[int, Callable[[], NDArray[np.uint8]]]]) -> None:
+        """Keep which classes the weights are of.
+
+        Parameters
+        ----------
+        parts
+            The first slice of each annotation, and what reads its class indices (pages, height,
+            width), `NOT_GIVEN` where nothing is annotated.
+        """
+        given = self.given
+        if given is None or given.shape != self.shape:
+            given = room_for(self.shape, np.dtype(np.uint8))
+        given.fill(NOT_GIVEN)
+        slices = given.reshape(-1, *self.fit.size)
+        for first, read in parts:
+            indices = read()
+            slices[first : first + len(indices)] = indices
+        self.given = given
 
     def write(self, first: int, values: NDArray[Any]) -> None:
         """Write slices (pages, height, width) from the one with flat index `first` on."""

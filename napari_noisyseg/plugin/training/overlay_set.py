@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_noisyseg.annotation.examples import Labels
+from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.plugin.layers.geometry import shown_index
-from napari_noisyseg.plugin.training.overlay import Overlay, OverlayKind
+from napari_noisyseg.plugin.training.overlay import NOT_GIVEN, Overlay, OverlayKind
 from napari_noisyseg.plugin.training.previews import Preview
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ MOST_IMAGES = 20
 MOST_CLASS_LAYERS = 16
 """Classes that get a probability layer of their own."""
 
+_Read = Callable[[], NDArray[np.uint8]]
 # Kind, names of image and annotation when the training began, class.
 _Key = tuple[str, str, str, int | None]
 
@@ -51,6 +55,7 @@ class OverlaySet:
         self._overlays: dict[_Key, Overlay] = {}
         self._places: dict[str, Place] = {}
         self._firsts: dict[str, dict[int, int]] = defaultdict(dict)
+        self._given: dict[tuple[str, str], list[tuple[int, _Read]]] = defaultdict(list)
         self.classes: tuple[int, ...] = ()
         self.images: frozenset[str] = frozenset()
         self.left_out = 0
@@ -66,6 +71,11 @@ class OverlaySet:
         self.images = frozenset(names[:MOST_IMAGES])
         self.left_out = max(0, len(names) - MOST_IMAGES)
         self._choose(noisy, before)
+        for example in plan.examples:
+            lies = plan.places.get((example.name, example.annotator))
+            if example.role is Role.NOISY and lies is not None and example.read_label is not None:
+                read = partial(_indices, example.read_label, self.classes, plan.ignore_value)
+                self._given[lies.image, lies.annotation].append((lies.slice, read))
 
     @property
     def overlays(self) -> list[Overlay]:
@@ -77,6 +87,10 @@ class OverlaySet:
         for overlay in self.overlays:
             if overlay.kind != "prediction" or not self._are_derived:
                 overlay.allocate()
+        for (kind, image, annotation, _), overlay in self._overlays.items():
+            if kind == "weights":
+                overlay.note_given(self._given[image, annotation])
+        self._given.clear()  # with it the plan's labels
 
     def in_view(self, point: tuple[float, ...]) -> dict[str, int]:
         """Return which example of each image is at a point of the viewer, by its first slice."""
@@ -183,6 +197,20 @@ class OverlaySet:
             return (chances[:, 0] >= 0.5).astype(np.uint16) * np.uint16(value)
         known = np.nan_to_num(chances, nan=-1.0)
         return np.asarray(self.classes, np.uint16)[known.argmax(1)]
+
+
+def _indices(
+    read: Callable[[], Labels], classes: Sequence[int], ignore: int | None
+) -> NDArray[np.uint8]:
+    """Read labels as class indices (pages, height, width), `NOT_GIVEN` where nothing is annotated."""
+    labels = read()
+    if len(classes) > 2:
+        indices = np.minimum(np.searchsorted(classes, labels), NOT_GIVEN - 1).astype(np.uint8)
+    else:
+        indices = (labels != (classes[0] if classes else 0)).astype(np.uint8)
+    if ignore is not None:
+        indices[labels == ignore] = NOT_GIVEN
+    return indices
 
 
 def _is_visible(place: Place) -> bool:

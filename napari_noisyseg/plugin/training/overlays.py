@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
@@ -156,6 +158,10 @@ class Overlays(PerSession):
     def maps_of(self, image: Image, annotation: Layer) -> tuple[list[Overlay], list[Overlay]]:
         """Return the weights of an annotation and its image's probabilities, shown or not."""
         return self._set.maps_of(image, annotation)
+
+    def given_of(self, layer: Layer) -> NDArray[np.uint8] | None:
+        """Return of which classes a layer of weights is; see `Overlay.given`."""
+        return next((o.given for o in self._all() if o.layer is layer), None)
 
     def is_shown(self, kind: OverlayKind) -> bool:
         """Whether any layer of a kind is there and visible, or will be when there is a map."""

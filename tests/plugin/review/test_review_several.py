@@ -156,6 +156,27 @@ def test_of_a_locked_layer_nothing_is_accepted(dock, viewer, layer, qtbot, said)
     assert len(dock.reviewer.suspects.rows) == 4
 
 
+def test_of_a_locked_layer_among_others_only_its_own_places_are_left(viewer, qtbot, said):
+    layer = add_reviewed(viewer)
+    other = viewer.add_labels(crowd(), name="locked")
+    write_mark(other, Mark(Role.NOISY, image="cells"))
+    dock = open_dock(viewer, qtbot)
+    found(dock, qtbot, 8)
+    other.editable = False
+    dock.form.list.setFocus()
+    qtbot.keyClick(dock.form.list, Qt.Key.Key_A, CONTROL)  # no row was chosen before
+    assert len(dock.reviewer.suspects.chosen) == 8
+    assert dock.reviewer.suspects.held is dock.form.list.entries[-1]
+    press(viewer, qtbot, Qt.Key.Key_A)
+    assert np.array_equal(layer.data, truth())
+    assert np.array_equal(other.data, crowd())
+    (sentence,) = [text for _, text in said if "unlock" in text]
+    assert sentence.startswith("4 of 8 places were left: 'locked' cannot be edited")
+    found(dock, qtbot, 4)
+    press(viewer, qtbot, Qt.Key.Key_U)
+    assert np.array_equal(layer.data, crowd())
+
+
 def test_shapes_become_labels_once_when_several_are_accepted(viewer, qtbot):
     viewer.layers.remove(add_reviewed(viewer))
     squares = [
@@ -215,7 +236,7 @@ def test_without_its_layer_nothing_is_brought_back(dock, viewer, layer, qtbot):
     viewer.layers.remove(layer)
     press(viewer, qtbot, Qt.Key.Key_U)
     assert np.array_equal(layer.data, truth())
-    assert len(dock.session.history) == 0
+    assert len(dock.session.history) == 4
 
 
 def test_the_history_holds_no_layer_of_what_was_decided_together(dock, viewer, layer, qtbot):
