@@ -84,7 +84,7 @@ class OutlineLayers:
     def clear_in_turns(self) -> None:
         """Remove the layers, the second one after the first is off the screen.
 
-        With the annotation gone, removing both at once ends the process in vispy 0.17 on Mesa's
+        With image or annotation gone, removing both at once ends the process in vispy 0.17 on Mesa's
         software renderer.
         """
         self._shown = None
