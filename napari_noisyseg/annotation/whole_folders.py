@@ -199,6 +199,8 @@ def _half_moved(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
             if staging.is_symlink() or not _is_own(staging):
                 continue  # in a place that all may write to, its list could name anything
             names = json.loads((staging / _PARTS).read_text("utf-8"))
+            if not all(name == Path(name).name != ".." for name in names):
+                continue  # it leads out of the folder
             left = {part.name for part in staging.iterdir()}
             if left.intersection(names):  # else all were moved: the folder is whole
                 yield staging, [folder / name for name in names if name not in left]

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,9 @@ class Lesson:
     unseen: list[Floats]
 
 
-def classes_in(clean: Frames) -> list[set[int]]:
-    """Give the classes, background aside, that each clean image shows."""
-    labels = (clean.get(index)[1] for index in range(len(clean)))
+def classes_in(frames: Frames) -> list[set[int]]:
+    """Give the classes, background aside, that each image's annotation shows; all are read."""
+    labels = (frames.get(index)[1] for index in range(len(frames)))
     return [{int(c) for c in found.unique() if c > 0} for found in labels]
 
 
@@ -120,10 +121,14 @@ class Teaching:
         self._run = learner
         self._look = look
         self._watch = watch
-        self.parts = parts_of(learner.clean, learner.config.seed)
         self.steps = teacher_steps(learner.config, learner.steps)
         self._taught: list[nn.Module] = []
         self._teacher: Learner | None = None
+
+    @cached_property
+    def parts(self) -> list[list[int]]:
+        """Which clean images each teacher does not see; reads them all, so not before it is needed."""
+        return parts_of(self._run.clean, self._run.config.seed)
 
     def run(self) -> Generator[tuple[TeacherStep, TrainedModel], None, list[Teachers | None]]:
         """Train what is left to be trained; then look at all images.
@@ -157,17 +162,17 @@ class Teaching:
             self._lesson(network, part) for network, part in zip(self._taught, unseen, strict=True)
         ]
         truths = [[clean.get(i)[1].numpy() for i in part] for part in unseen]
-        held, found = classes_in(clean), []
+        held, marked = classes_in(clean), classes_in(self._run.noisy)
+        found = []
         for label in range(1, self._run.noisy.classes):
             able = [
                 k
                 for k, part in enumerate(self.parts)
                 if any(label in classes for i, classes in enumerate(held) if i not in part)
             ]
+            share = sum(label in classes for classes in marked) / max(len(marked), 1)
             found.append(
-                _measured(
-                    [lessons[k] for k in able], [truths[k] for k in able], label, self._share(label)
-                )
+                _measured([lessons[k] for k in able], [truths[k] for k in able], label, share)
             )
         return found
 
@@ -198,12 +203,6 @@ class Teaching:
     def is_finite(self) -> bool:
         """Whether the teacher that is being trained is finite."""
         return self._teacher is None or self._teacher.is_finite()
-
-    def _share(self, label: int) -> float:
-        """How many of the noisy images have a class in their masks, 0 to 1."""
-        noisy = self._run.noisy
-        marked = [bool((noisy.get(i)[1] == label).any()) for i in range(len(noisy))]
-        return float(np.mean(marked)) if marked else 0.0
 
     def _new_teacher(self) -> Learner:
         run, number = self._run, len(self._taught)
@@ -267,9 +266,9 @@ def _measured(
         # Nothing measured: take the teachers at their word.
         own = [p for each in chances for p in each]
         overall = rater_of(own, own)
-        return (
-            Teachers(chances, rater_of(own, own, ambiguous), overall) if _knows(overall) else None
-        )
+        if not _knows(overall):
+            return None
+        return Teachers(chances, rater_of(own, own, ambiguous), overall)
     judged = [calibration(p) for p in unseen]
     overall = rater_of(*_pixels(judged, truth, known))
     if not _knows(overall):
@@ -295,7 +294,7 @@ def _counted(showing: Sequence[bool], share: float) -> list[int]:
         if wanted < len(others):
             evenly = np.linspace(0, len(others) - 1, wanted + 2)[1:-1]
             others = [others[round(place)] for place in evenly]
-    return sorted({i for i, one in enumerate(showing) if one} | set(others))
+    return sorted([i for i, one in enumerate(showing) if one] + others)
 
 
 def _pixels(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import sys
@@ -130,4 +131,19 @@ def test_the_list_of_another_user_is_not_believed(
     monkeypatch.setattr(whole_folders, "_is_own", lambda path: False)
     with pytest.raises(UserError, match="not empty"):
         write_whole_folder(kept, fill, "It")
+    assert "a.csv" in names(kept)
+
+
+@pytest.mark.parametrize("name", ["../mine.txt", ".."])
+def test_a_list_that_leads_out_of_the_folder_is_not_believed(
+    kept: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed(kept, monkeypatch, 1)
+    mine = kept.absolute().parent / "mine.txt"
+    mine.write_text("mine")
+    (listed,) = [*kept.absolute().glob(".*/.parts.json"), *mine.parent.glob(".*/.parts.json")]
+    listed.write_text(json.dumps([*json.loads(listed.read_text()), name]))
+    with pytest.raises(UserError, match="not empty"):
+        write_whole_folder(kept, fill, "It")
+    assert mine.read_text() == "mine"
     assert "a.csv" in names(kept)

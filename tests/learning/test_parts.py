@@ -7,7 +7,7 @@ import pytest
 from napari_noisyseg.learning.frames import Frames
 from napari_noisyseg.learning.teaching import parts_of
 
-from .test_teaching import example, learner_of
+from .test_teaching import example, learner_of, teaching_of
 
 
 def names_of(clean: Frames, parts: list[list[int]]) -> list[set[str]]:
@@ -79,3 +79,15 @@ def test_where_one_picture_alone_shows_an_object_it_is_not_held_out() -> None:
     assert parts_of(learner_of(clean).clean, 0) == [[]]
     stack = example("s", pages=4, showing=[0, 1, 0, 0])
     assert parts_of(learner_of([stack]).clean, 0) == [[]]
+
+
+def test_no_image_is_read_before_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = learner_of([example(f"c{i}") for i in range(3)])
+
+    def refuse(index: int) -> None:
+        raise AssertionError(f"image {index} was read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(learner.clean, "get", refuse)
+        teaching = teaching_of(learner)
+    assert len(teaching.parts) == 3
