@@ -115,7 +115,8 @@ class DataSet:
         mean = sum((f.total for f in distinct), np.zeros(self.channels)) / count
         squares = sum((f.squares for f in distinct), np.zeros(self.channels)) / count
         deviation = np.sqrt(np.maximum(squares - mean**2, 0))
-        deviation[deviation < 1e-6 * np.maximum(np.abs(mean), 1e-6)] = 1.0
+        # Constant but for what rounding leaves of squares - mean**2; a model holds 1e-30 at least.
+        deviation[deviation <= np.maximum(1e-6 * np.abs(mean), 1e-30)] = 1.0
         return [float(m) for m in mean], [float(d) for d in deviation]
 
     def fingerprint(self) -> str:
@@ -214,6 +215,12 @@ def _read(example: Example) -> tuple[Pixels, Labels | None]:
     if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
         raise UserError(
             f"image '{shown(example.origin)}' holds NaN or infinite pixels: replace or remove them"
+        )
+    largest = max(float(image.max(initial=0)), -float(image.min(initial=0)))
+    if largest > 1e38:  # float32, which ends at 3.4e38, must hold the difference of two pixels
+        raise UserError(
+            f"image '{shown(example.origin)}' holds numbers as large as {largest:.0e}, too large to "
+            f"train on in 32-bit floating point: divide all images by the same number"
         )
     return image, labels
 

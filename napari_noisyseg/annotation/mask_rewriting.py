@@ -1,7 +1,7 @@
 """Change single pixels of a mask's file and keep everything else: values, format, size, axes.
 
-Of a file only what a mask is read from survives, and the transparency of PNG and TIFF: comments and
-EXIF notes do not.
+Of a picture only what a mask is read from survives, and its transparency: comments and EXIF notes do
+not. Of TIFF and npy survives how the pixels are stored as well, and the description of a TIFF.
 """
 
 from __future__ import annotations
@@ -9,23 +9,21 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from napari_noisyseg.annotation.axes import arranged
+from napari_noisyseg.annotation.formats.npy import read_header
 from napari_noisyseg.annotation.formats.raster import Raster
+from napari_noisyseg.annotation.formats.tiff_writing import write_tiff_like
 from napari_noisyseg.annotation.mask_values import mask_layout
 from napari_noisyseg.annotation.rasters import open_image_file, read_raster
-
-_AXES = {"YX": "YX", "YXC": "YXS", "CYX": "CYX", "PYX": "ZYX", "PCYX": "ZCYX", "PYXC": "ZYXS"}
-_PLAIN_ALPHA = 2  # TIFF's name for alpha that the colours are not multiplied with; 1 if they are
-_TIFF_COMPRESSIONS = {1: None, 5: "lzw", 8: "zlib", 32946: "zlib", 32773: "packbits"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ def rewritten(path: Path, changes: Sequence[PixelChange]) -> bytes:
     Returns
     -------
     bytes
-        A file of the same format and kind (grey, palette, one bit, colour; TIFF compression and
-        resolution). Samples become wider only where a value needs it.
+        A file of the same format and kind (grey, palette, one bit, colour; of TIFF and npy how
+        pixels are stored). Samples become wider only where a value needs it.
 
     Raises
     ------
@@ -84,12 +82,13 @@ def rewritten(path: Path, changes: Sequence[PixelChange]) -> bytes:
         part[:, change.mask] = change.value
     with open_image_file(path) as file:
         head = file.read(8)
-    if head.startswith(b"\x93NUMPY"):
-        buffer = io.BytesIO()
-        np.save(buffer, pixels, allow_pickle=False)
-        return buffer.getvalue()
-    if head.startswith((b"II", b"MM")):
-        return _tiff(path, raster, pixels, layout)
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        if head.startswith(b"\x93NUMPY"):
+            return _npy(file, pixels)
+        if head.startswith((b"II", b"MM")):
+            stack = arranged(pixels, raster.layouts[0])
+            return write_tiff_like(file, size, raster, stack, _tiff_alpha(raster, stack))
     kind = "BMP" if head.startswith(b"BM") else "JPEG" if head.startswith(b"\xff\xd8") else "PNG"
     return _picture(kind, path, raster, pixels)
 
@@ -104,15 +103,33 @@ def _wide_enough(pixels: NDArray[Any], highest: int) -> NDArray[Any]:
     return pixels.astype(np.uint8 if highest < 256 else np.uint16)
 
 
-def _with_alpha(raster: Raster, pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return samples with the channels last, the file's alpha after them."""
-    assert raster.alpha is not None
-    alpha = raster.alpha
-    if alpha.dtype == np.uint8 and pixels.dtype == np.uint16:  # made wider for a value
-        alpha = alpha.astype(np.uint16) * np.uint16(257)
+def _with_alpha(alpha: NDArray[Any], pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return samples with the channels last, alpha after them."""
     if pixels.ndim == alpha.ndim:
         pixels = pixels[..., None]
-    return np.concatenate([pixels, alpha[..., None].astype(pixels.dtype, copy=False)], -1)
+    return np.concatenate([pixels, _alpha_as(pixels.dtype, alpha)[..., None]], -1)
+
+
+def _alpha_as(dtype: np.dtype[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+    if alpha.dtype == np.uint8 and dtype == np.uint16:  # made wider for a value
+        alpha = alpha.astype(np.uint16) * np.uint16(257)
+    return alpha.astype(dtype, copy=False)
+
+
+def _tiff_alpha(raster: Raster, stack: NDArray[Any]) -> NDArray[Any] | None:
+    """Return (pages, height, width), where there is alpha that TIFF can store beside the pixels."""
+    if raster.alpha is None or raster.palette is not None or stack.dtype == np.bool_:
+        return None
+    return _alpha_as(stack.dtype, raster.alpha).reshape(-1, *stack.shape[-2:])
+
+
+def _npy(file: BufferedReader, pixels: NDArray[Any]) -> bytes:
+    """Return an array file with the byte order and the order of the axes in memory of another."""
+    dtype, fortran, _ = read_header(file)
+    stored = pixels.astype(pixels.dtype.newbyteorder(dtype.byteorder), "F" if fortran else "C")
+    buffer = io.BytesIO()
+    np.save(buffer, stored, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _picture(kind: str, path: Path, raster: Raster, pixels: NDArray[Any]) -> bytes:
@@ -125,7 +142,7 @@ def _png(raster: Raster, pixels: NDArray[Any]) -> bytes:
     if raster.palette is not None or pixels.dtype == np.bool_:
         return _saved("PNG", raster, pixels)
     if raster.alpha is not None:
-        pixels = _with_alpha(raster, pixels)
+        pixels = _with_alpha(raster.alpha, pixels)
     return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
 
 
@@ -159,38 +176,4 @@ def _saved(kind: str, raster: Raster, pixels: NDArray[Any]) -> bytes:
     # JPEG at its finest, because a mask is two flat colours.
     finest = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
     image.save(buffer, format=kind, **finest)
-    return buffer.getvalue()
-
-
-def _tiff(path: Path, raster: Raster, pixels: NDArray[Any], layout: str) -> bytes:
-    with open_image_file(path) as file, tifffile.TiffFile(file, name="mask.tif") as tiff:
-        page = tiff.pages.first
-        compression = _TIFF_COMPRESSIONS.get(int(page.compression), "zlib")
-        resolution, unit = page.resolution, page.resolutionunit
-        extra = [int(kind) for kind in page.extrasamples if kind in (1, _PLAIN_ALPHA)]
-        imagej = dict(tiff.imagej_metadata or {})
-    options: dict[str, Any] = {"compression": compression, "software": False}
-    if resolution != (1.0, 1.0):
-        options |= {"resolution": resolution, "resolutionunit": unit}
-    if layout.endswith("CYX") and pixels.shape[-3] == 3:  # grey saved as RGB
-        pixels, layout = np.moveaxis(pixels, -3, -1), layout.replace("CYX", "YXC")
-    photometric = "rgb" if layout.endswith("C") else "minisblack"
-    plain = raster.palette is None and pixels.dtype != np.bool_
-    if raster.alpha is not None and plain and layout in ("YX", "PYX", "YXC", "PYXC"):
-        pixels, layout = _with_alpha(raster, pixels), f"{layout.removesuffix('C')}C"
-        options |= {"planarconfig": "contig", "extrasamples": extra[:1] or [_PLAIN_ALPHA]}
-    axes = _AXES.get(layout)
-    if raster.palette is not None:
-        colours = np.zeros((256, 3), np.uint16)
-        colours[: len(raster.palette)] = raster.palette.astype(np.uint16) * 257
-        options |= {"photometric": "palette", "colormap": colours.T}
-    else:
-        options["photometric"] = photometric
-    metadata: dict[str, Any] = {"axes": axes} if axes else {}
-    if imagej and axes in ("YX", "ZYX") and pixels.dtype in (np.uint8, np.uint16, np.float32):
-        metadata |= {key: imagej[key] for key in ("spacing", "unit") if key in imagej}
-        options |= {"imagej": True, "compression": None}
-        options.pop("software")
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, np.ascontiguousarray(pixels), metadata=metadata, **options)
     return buffer.getvalue()

@@ -24,6 +24,7 @@ SIDE = 256
 _ROOM = 3  # the region fills a third of the cut-out
 _LEAST = 48  # image pixels
 _TOLERANCE = 1.0 / 400  # of the cut-out's side, by which an outline may be simplified
+_ALIKE = 1e-3  # of a channel's range: percentiles nearer than this show two values, not a picture
 # From doubted to believed: orange, nearly white, blue; told apart by colour-blind people too.
 _RAMP = np.array([[213, 94, 0], [247, 244, 238], [0, 90, 150]], np.float64)
 _NOT_ANNOTATED = (150, 150, 150)
@@ -119,6 +120,9 @@ def outlines(indices: NDArray[Any], index: int) -> str:
 def stretched(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.uint8]:
     """Return a part of a slice as uint8, between the 1st and the 99th percentile of the whole.
 
+    Each channel has its own percentiles. Where they hardly differ although the channel does, as in a
+    slice that is dark but for a few small objects, minimum and maximum take their place.
+
     Parameters
     ----------
     part, whole
@@ -126,8 +130,12 @@ def stretched(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.uint8]:
     """
     if part.dtype == np.uint8:
         return part
-    low, high = np.percentile(whole[:, ::4, ::4].astype(np.float64), (1, 99))
-    scaled = (part.astype(np.float64) - low) / max(float(high - low), 1e-12)
+    low, high = np.percentile(whole[:, ::4, ::4].astype(np.float64), (1, 99), (1, 2), keepdims=True)
+    darkest = whole.min((1, 2), keepdims=True).astype(np.float64)
+    brightest = whole.max((1, 2), keepdims=True).astype(np.float64)
+    alike = high - low <= _ALIKE * (brightest - darkest)
+    low, high = np.where(alike, darkest, low), np.where(alike, brightest, high)
+    scaled = (part.astype(np.float64) - low) / np.maximum(high - low, 1e-12)
     result: NDArray[np.uint8] = (scaled.clip(0, 1) * 255).astype(np.uint8)
     return result
 

@@ -7,6 +7,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
@@ -35,6 +36,22 @@ def file_path(text: str) -> Path:
     if "\0" in text:
         raise argparse.ArgumentTypeError("no file or folder can have this name")
     return Path(os.path.expanduser(text))
+
+
+class Once(argparse.Action):
+    """Keeps an option's value, and refuses a second one, which would replace the first unseen."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the value."""
+        if getattr(namespace, self.dest) is not self.default:
+            raise UserError(f"{option_string} is given twice and only one can hold: give it once")
+        setattr(namespace, self.dest, values)
 
 
 def refuse_unknown_command(words: Sequence[str], commands: Iterable[str]) -> None:

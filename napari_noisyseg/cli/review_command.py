@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from napari_noisyseg.cli.arguments import file_path, number, whole_number
+from napari_noisyseg.cli.arguments import Once, file_path, number, whole_number
 from napari_noisyseg.cli.console import Console
 from napari_noisyseg.cli.counting import counting
 from napari_noisyseg.cli.signals import stop_on_signals
@@ -48,6 +48,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--apply",
+        action=Once,
         metavar="above=P",
         help="also write masks with every proposal accepted that is at least so credible, 0 to 1",
     )

@@ -14,11 +14,13 @@ from napari_noisyseg.model.trained import ModelCard
 def with_sampling(config: TrainingConfig, dataset: DataSet) -> TrainingConfig:
     """Settle whether a run resizes its images or cuts crops, and how large these are.
 
-    Test images have no say: nothing of them may change what is trained.
+    Test images have no say: nothing of them may change what is trained. Each picture counts once,
+    however many annotations it has.
     """
     if config.sampling != "auto":
         return config
-    shapes = [dataset.facts[example].shape for example in (*dataset.noisy, *dataset.clean)]
+    facts = [dataset.facts[example] for example in (*dataset.noisy, *dataset.clean)]
+    shapes = {found.picture: found.shape for found in facts}.values()
     sides = sorted(max(shape[1:]) for shape in shapes)
     choice = choose_sampling(dataset.object_sizes, sides[len(sides) // 2], config.size)
     crop = config.crop

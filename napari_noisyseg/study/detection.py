@@ -143,7 +143,7 @@ def confident_doubt(given: Indices, chances: Floats) -> Floats:
 
 
 def band_at_outline(labels: Indices) -> NDArray[np.bool_]:
-    """Pixels near the outline of a mask.
+    """Pixels near the outline of a mask, which lies where two annotated classes meet.
 
     The band reaches, to both sides, a tenth of the objects' size (the square root of their mean
     area), at least two pixels. A mask without an outline has no band.
@@ -159,9 +159,11 @@ def band_at_outline(labels: Indices) -> NDArray[np.bool_]:
     if not number:
         return band
     reach = max(NARROWEST_BAND, BAND * math.sqrt(np.count_nonzero(objects) / number))
-    for value in np.unique(labels[labels >= 0]):
+    annotated = labels >= 0
+    for value in np.unique(labels[annotated]):
         inside = labels == value
-        if not inside.all():
+        others = annotated & ~inside
+        if others.any():
             # Of each pixel the distance to the nearest of another class, 1 for a neighbour.
-            band |= inside & (ndimage.distance_transform_edt(inside) <= reach)
+            band |= inside & (ndimage.distance_transform_edt(~others) <= reach)
     return band

@@ -250,10 +250,13 @@ def _on_noisy_images(
         assert example.read_label is not None
         true = _true_indices(subjects[example.name], dataset)
         given = dataset.kinds.indices(example.read_label(), example.label_origin)
-        agreement.append(noisy_dice(given, true, ignore_value=-1))
+        dice = noisy_dice(given, true, ignore_value=-1)
+        if not math.isnan(dice):  # as it is where no pixel is annotated in both
+            agreement.append(dice)
         chances = finished.model.probabilities(example.read_image())
         detection.add(given, true, chances, maps.read(index) if weighed else None)
-    return {"noisy_dice": float(np.mean(agreement)), **detection.measures()}
+    mean = float(np.mean(agreement)) if agreement else math.nan
+    return {"noisy_dice": mean, **detection.measures()}
 
 
 def _true_indices(subject: Subject, dataset: DataSet) -> np.ndarray[Any, np.dtype[np.int16]]:

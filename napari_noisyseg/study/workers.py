@@ -9,7 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -39,18 +39,20 @@ def run_all(plan: Plan, tasks: Sequence[Task], jobs: int) -> Generator[Outcome, 
     tasks
         The trainings.
     jobs
-        How many at once.
+        How many at once; each has its share of the cores, also one that is left over.
 
     Raises
     ------
     StoppedError
         If a process was killed.
     """
-    if jobs == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield from _here(plan, task)
-        return
     threads = max(1, (os.cpu_count() or 1) // jobs)
+    if jobs == 1 or len(tasks) < 2:
+        # The last digits depend on the threads: as many as in a process of its own.
+        with nullcontext() if jobs == 1 else _threads(threads):
+            for task in tasks:
+                yield from _here(plan, task)
+        return
     waiting = iter(tasks)
     workers: dict[Connection, _Worker] = {}
     try:
@@ -68,6 +70,19 @@ def run_all(plan: Plan, tasks: Sequence[Task], jobs: int) -> Generator[Outcome, 
     finally:
         for worker in workers.values():
             worker.end()
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _here(plan: Plan, task: Task) -> Iterator[Outcome]:

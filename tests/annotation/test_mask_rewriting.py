@@ -43,6 +43,26 @@ def rgba(alpha: int = 128, kind: type = np.uint8) -> np.ndarray:
     return layers
 
 
+def palette_tiff(path: Path) -> None:
+    colours = np.zeros((3, 256), np.uint16)
+    colours[0, 1], colours[1, 2] = 65535, 256 * 77
+    tifffile.imwrite(path, mask(1), photometric="palette", colormap=colours)
+
+
+def scanned(path: Path) -> None:
+    """Save white as 0, and do not tell of tifffile."""
+    tifffile.imwrite(
+        path, mask(1) == 0, photometric="miniswhite", metadata=None, software="A scanner"
+    )
+
+
+def ome(path: Path, pixels: np.ndarray, axes: str, **notes: object) -> None:
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeZ": 2.0}
+    tifffile.imwrite(
+        path, pixels, ome=True, photometric="minisblack", metadata={"axes": axes, **sizes, **notes}
+    )
+
+
 def colour_key(path: Path) -> None:
     Image.fromarray(mask(255)).save(path, transparency=0)
 
@@ -80,6 +100,14 @@ WRITERS = {
     "a.tif": (lambda p: tifffile.imwrite(p, mask(255), compression="lzw"), 255),
     "rgb.tif": (lambda p: tifffile.imwrite(p, np.stack([mask(255)] * 3, -1), photometric="rgb"), 255),
     "bool.tif": (lambda p: tifffile.imwrite(p, mask(1).astype(bool)), 1),
+    "white.tif": (lambda p: tifffile.imwrite(p, mask(9), photometric="miniswhite"), 9),
+    "scan.tif": (scanned, 1),
+    "scan_wider.tif": (scanned, 3),
+    "bool_wider.tif": (lambda p: tifffile.imwrite(p, mask(1).astype(bool)), 3),
+    "palette.tif": (palette_tiff, 1),
+    "palette_wider.tif": (palette_tiff, 300),
+    "ome_channels.tif": (lambda p: ome(p, np.stack([mask(1, 3)] * 2), "CZYX"), 1),
+    "ome_bool.tif": (lambda p: ome(p, mask(1).astype(bool), "YX"), 1),
     "float.tif": (lambda p: tifffile.imwrite(p, mask(2).astype(np.float32)), 2),
     "imagej.tif": (lambda p: tifffile.imwrite(p, mask(255), imagej=True), 255),
     "a.npy": (lambda p: np.save(p, mask(3).astype(np.int64)), 3),
@@ -169,3 +197,100 @@ def test_imagej_keeps_its_spacing(tmp_path: Path):
     with tifffile.TiffFile(tmp_path / "new.tif") as new:
         assert new.imagej_metadata["spacing"] == 2.5
         assert new.imagej_metadata["unit"] == "um"
+
+
+def test_imagej_keeps_what_its_axes_are(tmp_path: Path):
+    path, after = tmp_path / "stack.tif", tmp_path / "new.tif"
+    tifffile.imwrite(path, mask(1, 3), imagej=True, metadata={"axes": "TYX", "finterval": 2.0})
+    after.write_bytes(rewritten(path, [change(1)]))
+    with tifffile.TiffFile(path) as old, tifffile.TiffFile(after) as new:
+        assert new.series[0].axes == "TYX"
+        assert new.imagej_metadata == old.imagej_metadata
+
+
+@pytest.mark.parametrize(
+    "name", ["bool.tif", "white.tif", "scan.tif", "palette.tif", "ome_bool.tif"]
+)
+def test_a_tiff_looks_as_before_to_who_believes_what_it_says_of_black(tmp_path: Path, name: str):
+    write, value = WRITERS[name]
+    path = tmp_path / name
+    write(path)
+    one = change(value)
+    with Image.open(path) as old, Image.open(io.BytesIO(rewritten(path, [one]))) as new:
+        assert new.mode == old.mode
+        before, after = (np.asarray(image.convert("RGB")) for image in (old, new))
+    expected = before.copy()
+    expected[one.window][one.mask] = before[5, 5]  # an object's
+    assert np.array_equal(after, expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("u1", {"compression": "zstd"}),
+        ("u1", {"compression": "lzma", "tile": (16, 32)}),
+        ("u2", {"compression": "lzw", "predictor": 2}),
+        ("f4", {"compression": "zlib", "predictor": 3}),
+        ("u2", {"byteorder": ">"}),
+        ("u1", {"bigtiff": True}),
+        ("?", {"compression": "packbits", "tile": (16, 16)}),
+        ("u1", {"photometric": "rgb", "planarconfig": "separate"}),
+        ("u1", {"photometric": "minisblack", "planarconfig": "separate"}),
+        ("u1", {"metadata": None, "description": "three slices", "software": "mine"}),
+    ],
+)  # fmt: skip
+def test_a_tiff_is_stored_as_before(tmp_path: Path, kind: str, options: dict[str, object]):
+    path, after = tmp_path / "a.tif", tmp_path / "after.tif"
+    tifffile.imwrite(path, mask(1, 3).astype(kind), **{"photometric": "minisblack", **options})
+    after.write_bytes(rewritten(path, [change(1)]))
+    assert after.read_bytes() != path.read_bytes()
+    with tifffile.TiffFile(path) as old, tifffile.TiffFile(after) as new:
+        assert (new.byteorder, new.is_bigtiff) == (old.byteorder, old.is_bigtiff)
+        assert len(new.pages) == len(old.pages)
+        for code in (258, 259, 262, 270, 277, 284, 305, 317, 322, 323, 338, 339):
+            assert new.pages.first.tags.valueof(code) == old.pages.first.tags.valueof(code), code
+
+
+@pytest.mark.parametrize(("value", "kind"), [(1, "uint8"), (300, "uint16")])
+def test_ome_keeps_its_notes(tmp_path: Path, value: int, kind: str):
+    path, after = tmp_path / "a.ome.tif", tmp_path / "after.ome.tif"
+    ome(path, mask(1, 3), "TYX", Channel={"Name": "cells"}, SignificantBits=8)
+    after.write_bytes(rewritten(path, [change(value)]))
+    with tifffile.TiffFile(path) as old, tifffile.TiffFile(after) as new:
+        assert (new.series[0].axes, new.series[0].dtype) == ("TYX", np.dtype(kind))
+        xml = new.ome_metadata
+        assert 'PhysicalSizeXUnit="µm"' in xml
+        wider = old.ome_metadata.replace('"uint8"', f'"{kind}"')
+        if value > 255:
+            wider = wider.replace(' SignificantBits="8"', "")
+        assert xml == wider
+
+
+def test_pages_that_describe_themselves_become_a_stack_that_is_described(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    path, after = tmp_path / "a.tif", tmp_path / "after.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for page in mask(1, 3):
+            writer.write(page, contiguous=False)
+    after.write_bytes(rewritten(path, [change(1)]))
+    assert tifffile.imread(after).shape == (3, HEIGHT, WIDTH)
+    assert not caplog.records
+
+
+def test_what_cannot_be_written_as_it_was_becomes_deflate(tmp_path: Path):
+    path = tmp_path / "fax.tif"
+    Image.fromarray(mask(1).astype(bool)).save(path, compression="group4")
+    with tifffile.TiffFile(io.BytesIO(rewritten(path, [change(1)]))) as new:
+        assert int(new.pages.first.compression) == 8
+        assert new.pages.first.bitspersample == 1
+
+
+@pytest.mark.parametrize(("value", "kind"), [(1, ">i2"), (65_535, ">u2")])
+def test_an_array_file_keeps_its_orders(tmp_path: Path, value: int, kind: str):
+    path = tmp_path / "a.npy"
+    np.save(path, np.asfortranarray(mask(1).astype(">i2")))
+    new = np.load(io.BytesIO(rewritten(path, [change(value)])))
+    assert new.dtype == np.dtype(kind)
+    assert new.flags.f_contiguous
+    assert new[15, 3] == value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,13 @@ def test_dice_of_classes_is_their_mean_and_of_nothing_one() -> None:
     assert noisy_dice(np.zeros((2, 2)), np.zeros((2, 2))) == 1
     assert noisy_dice(np.zeros((2, 2)), np.ones((2, 2))) == 0
     assert noisy_dice(np.array([[1, 0, 9]]), np.array([[1, 9, 9]]), ignore_value=9) == 1
+
+
+def test_dice_counts_what_is_annotated_in_both_masks() -> None:
+    true, noisy = np.array([[0, 0, 1, 1, 2, 2]]), np.array([[0, 1, 1, 9, 9, 9]])
+    assert noisy_dice(noisy, true, ignore_value=9) == pytest.approx(2 / 3)
+    assert noisy_dice(true, noisy, ignore_value=9) == pytest.approx(2 / 3)
+    assert math.isnan(noisy_dice(np.array([[9, 1]]), np.array([[1, 9]]), ignore_value=9))
 
 
 def test_what_a_family_needs_is_asked_for() -> None:

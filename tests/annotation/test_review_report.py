@@ -17,6 +17,7 @@ from napari_noisyseg.annotation.review_pictures import (
     SuspectPictures,
     cut_out,
     draw_suspect,
+    stretched,
 )
 from napari_noisyseg.annotation.review_report import ReviewSummary, report_html
 from napari_noisyseg.annotation.suspects import Kind, Suspect, find_suspects
@@ -101,6 +102,29 @@ def test_pictures_are_small_and_can_be_opened(channels: int, dtype: str):
         assert len(address) < 60_000
 
 
+def test_few_bright_pixels_are_more_than_two_values():
+    pixels = np.full((1, 200, 200), 100, np.uint16)
+    pixels[0, 50:60, 50:60] = np.arange(1000, 5000, 40).reshape(10, 10)
+    shown = stretched(pixels[:, 40:70, 40:70], pixels)
+    assert len(np.unique(shown)) > 90
+    assert (shown.min(), shown.max()) == (0, 255)
+
+
+def test_one_hot_pixel_leaves_the_picture_bright():
+    pixels = np.random.default_rng(0).integers(100, 200, (1, 80, 80)).astype(np.uint16)
+    pixels[0, 40, 40] = 4095
+    assert stretched(pixels, pixels).mean() > 100
+
+
+def test_each_channel_has_a_range_of_its_own_but_photographs_stay_as_they_are():
+    ramp = np.linspace(0, 1, 6400, dtype=np.float32).reshape(80, 80)
+    pixels = np.stack([1000 * ramp, ramp, ramp - 5, 0 * ramp])
+    shown = stretched(pixels, pixels)
+    assert [np.ptp(channel) for channel in shown] == [255, 255, 255, 0]
+    photograph = (200 * pixels[:3] / 1000).astype(np.uint8)
+    assert np.array_equal(stretched(photograph, photograph), photograph)
+
+
 def test_doubted_pixels_are_orange_believed_ones_blue_and_the_rest_grey():
     one = drawn()
     colours = picture(one.trust)
@@ -154,3 +178,15 @@ def test_a_suspect_without_trust_is_shown_as_such():
     assert isinstance(suspect, Suspect)
     one = draw_suspect(suspect, np.zeros((1, 40, 40)), given, 1 - chances[0])
     assert "none learned" in page(one)
+
+
+def test_a_mask_without_annotated_pixels_is_shown_without_a_number():
+    some = ExpectedOverlap(*np.array([[9.0, 5.0], [9.0, 9.0], [9.0, 9.0], [1.0, 1.0]]))
+    none = ExpectedOverlap(*np.zeros((4, 2)))
+    for qualities in ([Quality("b", "", none, some), Quality("c", "", some, some)], []):
+        summary = ReviewSummary("a", qualities, {}, {}, [], ["b"], (0, 255), has_trust=True)
+        shown = report_html(summary, [])
+        assert ">nan<" not in shown
+        assert ("<b>0.556</b>" if qualities else "<b>–</b>") in shown
+        names = re.findall(r"<tr><td>(\w)</td>", shown)
+        assert names == (["c", "b"] if qualities else [])  # the worst first, those without last

@@ -278,6 +278,21 @@ def test_test_images_do_not_change_how_images_are_cut(sampling: str) -> None:
     assert alone.model.card.side == {"resize": 48, "crop": 64}[sampling]
 
 
+def test_a_picture_counts_once_in_how_images_are_cut_however_many_annotate_it() -> None:
+    def made(role: Role, number: int, side: int, annotator: str = "") -> Example:
+        labels = np.zeros((1, side, side), np.int32)
+        labels[0, 20:23, 20:23] = 1
+        pixels = np.random.default_rng(number).random((1, 1, side, side)).astype(np.float32)
+        return Example(str(number), role, lambda: pixels, lambda: labels, annotator)
+
+    small = [made(Role.CLEAN, 0, 40), made(Role.NOISY, 1, 40, "anna")]
+    large = [made(Role.NOISY, 2, 160, who) for who in ("anna", "bert", "carl")]
+    settings = {"sampling": "auto", "size": 48, "shortest_epoch": 1, "method": "joint"}
+    once, thrice = (run([*small, *large[:n]], **settings)[0].model.card for n in (1, 3))
+    assert once == thrice
+    assert once.sampling == "resize"
+
+
 def test_crops_of_volumes_are_cut_to_the_longest_of_three_sides() -> None:
     labels = np.zeros((20, 18, 40), np.int32)
     labels[8:10, 8:10, 8:10] = 1
@@ -297,6 +312,38 @@ def test_statistics_for_the_normalisation_come_from_the_training_images_only() -
     pixels = np.concatenate([e.read_image() for e in (*NOISY, *CLEAN)]).astype(np.float64)
     assert card.mean == pytest.approx([pixels.mean()])
     assert card.deviation == pytest.approx([pixels.std()])
+
+
+@pytest.mark.parametrize("unit", [2.0**-45, 2.0**-90, 2.0**100])  # 3e-14, 8e-28, 1e30
+def test_in_whatever_unit_images_are_the_same_is_learned(unit: float) -> None:
+    def measured(one: Example) -> Example:
+        return replace(one, read_image=lambda: one.read_image() * np.float32(unit))
+
+    plain, other = run([*NOISY, *CLEAN])[0], run([measured(e) for e in (*NOISY, *CLEAN)])[0]
+    assert other.model.card.deviation == [plain.model.card.deviation[0] * unit]
+    image = CLEAN[0].read_image()
+    wanted = plain.model.probabilities(image)
+    assert np.array_equal(other.model.probabilities(image * np.float32(unit)), wanted)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e-13, -3e7 - 0.1])
+def test_images_of_one_value_are_not_divided_by_what_rounding_leaves(value: float) -> None:
+    blank = np.full((1, 1, 20, 24), value)
+    examples = [replace(one, read_image=lambda: blank) for one in (*NOISY, *CLEAN)]
+    card = run(examples, method="joint", shortest_epoch=1)[0].model.card
+    assert card.deviation == [1.0]
+    assert card.mean == pytest.approx([value])
+
+
+@pytest.mark.parametrize("value", [1e39, -1e150, 2e38])
+def test_numbers_too_large_for_the_training_are_said_to_need_another_unit(value: float) -> None:
+    pixels = CLEAN[1].read_image().astype(np.float64)
+    pixels[0, 0, 3, 4] = value
+    huge = replace(CLEAN[1], read_image=lambda: pixels)
+    with pytest.raises(UserError) as told:
+        run([*NOISY, CLEAN[0], huge])
+    assert f"'clean c1' holds numbers as large as {abs(value):.0e}, too large" in str(told.value)
+    assert "divide all images by the same number" in str(told.value)
 
 
 def test_data_that_do_not_fit_in_memory_are_streamed_and_give_the_same_result() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import rankdata
 
 from napari_noisyseg import train
@@ -333,6 +334,22 @@ def test_annotators_one_or_all_and_put_together(
     assert one["majority"]["noisy_dice"] == 1  # the true discs lie in the middle
     assert float(one["joint"]["noisy_dice"]) < 1
     assert one["majority"]["dice"] == one["oracle"]["dice"]
+
+
+def test_what_an_annotator_left_out_is_not_wrong(
+    make: Make, discs: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    for number, path in enumerate(sorted((discs / "masks").iterdir())):
+        mask = np.asarray(Image.open(path)).copy()  # right where it is annotated
+        mask[:, : 24 if number % 2 else 12] = 7
+        (tmp_path / "by").mkdir(exist_ok=True)
+        Image.fromarray(mask).save(tmp_path / "by" / path.name)
+    config = TrainingConfig(**settings, ignore_value=7)
+    given = {"noisy": (tmp_path / "by",), "methods": ("joint",), "seeds": 1, "config": config}
+    for _ in compare(make(tmp_path / "out", **given)):
+        pass
+    (row,) = read_rows(tmp_path / "out" / "runs.csv")
+    assert row["noisy_dice"] == 1
 
 
 def _staple() -> bool:

@@ -55,6 +55,20 @@ def test_the_band_lies_at_the_outline_and_grows_with_the_object() -> None:
     assert not band_at_outline(np.zeros((9, 9), int)).any()
 
 
+def test_the_border_of_what_is_not_annotated_is_no_outline() -> None:
+    labels = np.zeros((60, 60), int)
+    labels[30:50, 30:50] = 1
+    whole = band_at_outline(labels)
+    assert whole[29:31, 40].all()
+    part = labels.copy()
+    part[:20] = part[:, 40:] = -1  # a margin, and half of the object
+    band = band_at_outline(part)
+    assert not band[:26].any()
+    known = np.s_[20:, :37]  # where the object's right side is too far to matter
+    assert np.array_equal(band[known], whole[known])
+    assert not band[34:46, 34:40].any()
+
+
 def case(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     true = np.zeros((1, 24, 24), np.int16)

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.study import workers as workers_module
@@ -37,6 +38,21 @@ def test_two_processes_at_once_give_the_same_rows(
     found = read_rows(tmp_path / "out" / "runs.csv")
     devices = [row | {"device": wanted[0]["device"]} for row in found]  # the number of threads
     assert same(devices, wanted)
+
+
+def test_what_is_left_over_has_the_threads_of_one_of_several_processes(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    torch.set_num_threads(3)
+    try:
+        for _ in compare(make(tmp_path / "out", jobs=2, methods=("clean",), seeds=1)):
+            pass
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(1)
+    found = {row["device"] for row in read_rows(tmp_path / "out" / "runs.csv")}
+    assert found == {"cpu (1 thread)"}
 
 
 def start(words: Sequence[str], out: Path, jobs: int) -> subprocess.Popen[str]:

@@ -41,12 +41,7 @@ def read_npy(file: BufferedReader, size: int) -> Raster:
         For Python objects (never unpickled), complex and structured arrays, one or more than four
         axes, and for a file whose length is not what its header states.
     """
-    head = file.read(8)
-    length_bytes = 2 if head[6:7] == b"\x01" else 4
-    length = int.from_bytes(file.read(length_bytes), "little")
-    if length > _MAX_HEADER:
-        raise UnreadableError(_DAMAGED)
-    dtype, fortran, shape = _header(file.read(length))
+    dtype, fortran, shape = read_header(file)
     if len(shape) not in _LAYOUTS:
         raise UnreadableError(
             f"is an array of {len(shape)} axes, not 2 to 4: save rows and columns, with channels "
@@ -63,6 +58,22 @@ def read_npy(file: BufferedReader, size: int) -> Raster:
         raise UnreadableError("is cut short; copy or save it again")
     array = array.reshape(shape, order="F" if fortran else "C")
     return Raster(array.astype(dtype.newbyteorder("="), copy=False), _LAYOUTS[len(shape)])
+
+
+def read_header(file: BufferedReader) -> tuple[np.dtype[np.generic], bool, tuple[int, ...]]:
+    """Return data type, whether columns run first, and shape; the file is at its beginning.
+
+    Raises
+    ------
+    UnreadableError
+        For a header that is damaged, or not that of an array of real numbers.
+    """
+    head = file.read(8)
+    length_bytes = 2 if head[6:7] == b"\x01" else 4
+    length = int.from_bytes(file.read(length_bytes), "little")
+    if length > _MAX_HEADER:
+        raise UnreadableError(_DAMAGED)
+    return _header(file.read(length))
 
 
 def _header(content: bytes) -> tuple[np.dtype[np.generic], bool, tuple[int, ...]]:

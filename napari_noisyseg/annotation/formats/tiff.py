@@ -67,8 +67,8 @@ def read_tiff(file: BufferedReader, size: int) -> Raster:
     """
     count = count_pages(file, size)
     file.seek(0)
-    with _quiet_tifffile(), TiffFile(file, name="image.tif") as tiff:
-        pages = _full_pages(tiff, count)
+    with quiet_tifffile(), TiffFile(file, name="image.tif") as tiff:
+        pages = full_pages(tiff, count)
         first = pages[0]
         for page in pages:
             if page.shaped != first.shaped or page.dtype != first.dtype:
@@ -92,7 +92,7 @@ def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _full_pages(tiff: TiffFile, count: int) -> list[TiffPage]:
+def full_pages(tiff: TiffFile, count: int) -> list[TiffPage]:
     """Return the pages that are no thumbnail, reduced copy or transparency mask of another."""
     found = [tiff.pages[index] for index in range(count)]
     pages = [page for page in found if isinstance(page, TiffPage)]
@@ -157,20 +157,26 @@ def _decode(page: TiffPage, first: TiffPage) -> tuple[NDArray[Any], NDArray[Any]
     if pixels.ndim == 5:
         pixels = pixels[..., 0]
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    colours = _colour_samples(page, pixels.shape[1])
+    colours = colour_samples(page, pixels.shape[1])
     others = [index for index in range(pixels.shape[1]) if index not in colours]
     alpha = pixels[:, others[0]] if others else None
     pixels = pixels[:, colours]
     if pixels.dtype == np.bool_ and int(page.photometric) == _WHITE_IS_ZERO:
-        # Scanners mean it; tifffile notes it in every bool array and means the plain values.
-        plain = first.software.startswith("tifffile") or first.description.startswith("{")
-        pixels = pixels if plain else ~pixels
+        pixels = pixels if means_plain_bits(first) else ~pixels
     if int(page.photometric) == _CMYK and pixels.shape[1] == 4:
         pixels = _from_cmyk(pixels)
     return pixels, alpha
 
 
-def _colour_samples(page: TiffPage, samples: int) -> list[int]:
+def means_plain_bits(first: TiffPage) -> bool:
+    """Whether the True of a file's bits is what was meant, though it says that 0 is white.
+
+    Scanners mean it; tifffile notes it in every bool array and means the plain values.
+    """
+    return first.software.startswith("tifffile") or first.description.startswith("{")
+
+
+def colour_samples(page: TiffPage, samples: int) -> list[int]:
     """Return the indices of the samples that are no alpha."""
     if _has_plain_planes(page):
         return list(range(samples))
@@ -258,7 +264,7 @@ def _palette(page: TiffPage) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _quiet_tifffile() -> Iterator[None]:
+def quiet_tifffile() -> Iterator[None]:
     """Keep what tifffile logs in this thread off the terminal; the checks here judge instead."""
     thread = threading.get_ident()
 

@@ -163,12 +163,16 @@ def noisy_dice(noisy: NDArray[Any], true: NDArray[Any], ignore_value: int | None
     """Return the Dice of a noisy mask against the true one, 0 to 1.
 
     Of several classes the mean over those that occur in either, background left out; 1 where both
-    are empty; pixels that are not annotated in `true` do not count.
+    are empty. Only pixels that are annotated in both count; nan without any.
     """
     noisy, true = np.asarray(noisy), np.asarray(true)
-    ignored = None if ignore_value is None else true == ignore_value
+    if ignore_value is not None:
+        known = (noisy != ignore_value) & (true != ignore_value)
+        noisy, true = noisy[known], true[known]
+    if true.size == 0:
+        return math.nan
     values = sorted((set(np.unique(noisy).tolist()) | set(np.unique(true).tolist())) - {0})
-    each = [dice(noisy == v, true == v, ignored) for v in values if v != ignore_value]
+    each = [dice(noisy == v, true == v) for v in values]
     return float(np.mean(each)) if each else 1.0
 
 

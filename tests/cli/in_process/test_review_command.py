@@ -263,6 +263,13 @@ def test_json_tells_the_same(home: Path, capsys: pytest.CaptureFixture[str]):
     assert sum(events[-1]["suspects"].values()) == len(table(home / "out" / "suspects.csv"))
 
 
+def test_two_thresholds_are_refused_before_anything_is_done(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    status = review(tmp_path, "--apply", "above=1", "--apply", "above=0.6")
+    assert "--apply is given twice" in refused(capsys, status)
+
+
 @pytest.mark.parametrize(
     "words",
     [
