@@ -23,6 +23,7 @@ from napari_noisyseg.annotation.classes import (
 from napari_noisyseg.annotation.corrections import split_settled
 from napari_noisyseg.annotation.digests import labels_digest, picture_digest
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
+from napari_noisyseg.annotation.numbers import check_numbers
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
@@ -212,16 +213,7 @@ def _read(example: Example) -> tuple[Pixels, Labels | None]:
             f"mask '{_brief(example.label_origin)}' is {_size(labels.shape)} but its image "
             f"'{_brief(example.origin)}' is {_size(shape)}: a mask has its image's size"
         )
-    if np.issubdtype(image.dtype, np.floating) and not np.isfinite(image).all():
-        raise UserError(
-            f"image '{shown(example.origin)}' holds NaN or infinite pixels: replace or remove them"
-        )
-    largest = max(float(image.max(initial=0)), -float(image.min(initial=0)))
-    if largest > 1e38:  # float32, which ends at 3.4e38, must hold the difference of two pixels
-        raise UserError(
-            f"image '{shown(example.origin)}' holds numbers as large as {largest:.0e}, too large to "
-            f"train on in 32-bit floating point: divide all images by the same number"
-        )
+    check_numbers(image, f"image '{shown(example.origin)}'")
     return image, labels
 
 

@@ -25,6 +25,7 @@ from napari_noisyseg.annotation.listing import (
     list_images,
 )
 from napari_noisyseg.annotation.mask_values import class_values
+from napari_noisyseg.annotation.numbers import check_numbers
 from napari_noisyseg.annotation.rasters import Reader, read_raster
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
@@ -85,7 +86,7 @@ def read_image(
     ------
     UserError
         If the file cannot be read (see `read_raster`), has another size than its mask, a side
-        shorter than `MIN_SIDE`, NaN or infinite values, or axes that can be read in two ways.
+        shorter than `MIN_SIDE`, NaN, infinite or huge values, or axes that can be read in two ways.
     """
     raster = _coloured(path, reader(path))
     layout = choose_layout(path, raster, mask_shape, channels, mask_path)
@@ -147,12 +148,5 @@ def _finite(path: Path, pixels: NDArray[Any]) -> NDArray[Any]:
         return pixels.astype(np.uint8) * np.uint8(255)
     if pixels.dtype.kind != "f":
         return pixels
-    # Values that float32 cannot hold become infinite here and are found out below.
-    with np.errstate(over="ignore", invalid="ignore"):
-        pixels = pixels.astype(np.float32, copy=False)
-    if not np.isfinite(pixels).all():
-        raise UserError(
-            f"{shown(path)} holds NaN or infinite values: replace them by numbers and save it "
-            "again."
-        )
-    return pixels
+    check_numbers(pixels, shown(path))
+    return pixels.astype(np.float32, copy=False)

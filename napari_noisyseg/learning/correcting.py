@@ -229,6 +229,7 @@ class Trust(Method):
                     "images": list(group.images),
                     "followed": group.correction.followed,
                     "total": group.correction.total,
+                    "heard": group.correction.heard,
                     "near": [torch.from_numpy(p) for p in group.correction.near],
                     "beyond": [torch.from_numpy(p) for p in group.correction.beyond],
                     "expected": [torch.from_numpy(p) for p in group.correction.expected],
@@ -247,7 +248,9 @@ class Trust(Method):
             # The masks themselves are read anew when they are corrected again.
             one = Correction((), (), self.config.seed)
             one.followed, one.total = float(each["followed"]), float(each["total"])
-            if not (0 <= one.followed <= 1 and 0 <= one.total < math.inf):
+            one.heard = float(each["heard"])
+            shares = one.followed, one.heard
+            if not (all(0 <= share <= 1 for share in shares) and 0 <= one.total < math.inf):
                 raise ValueError("no correction")
             images = each["images"]
             one.near = self._checked(each["near"], images)
@@ -295,7 +298,7 @@ class Trust(Method):
         fresh = Correction([g == label for g in given], [g >= 0 for g in given],
                            self.config.seed, check)  # fmt: skip
         if old is not None:
-            fresh.followed, fresh.total = old.followed, old.total
+            fresh.followed, fresh.total, fresh.heard = old.followed, old.total, old.heard
             fresh.near, fresh.beyond, fresh.expected = old.near, old.beyond, old.expected
         return fresh
 

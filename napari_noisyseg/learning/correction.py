@@ -56,6 +56,9 @@ DOUBTED = 4
 BELIEVED = 0.4
 """How much the noise model counts where a single label is judged; the share that is followed of the
 expected outline is added."""
+KNOWABLE = 0.5
+"""Odds of a teacher's error up to which the noise model counts less there, by their square: where images
+alone tell what is there, the place in a mask says less than the network knows."""
 MOST_FOLLOWED = 0.6
 """Largest share of the expected outline in what is trained on."""
 
@@ -117,6 +120,8 @@ class Correction:
         Share of the expected outline in what is trained on.
     total
         Number of pixels that belong to the class, over all masks that mark any.
+    heard
+        How far the noise model is heard where a single label is judged, 0 to 1.
     """
 
     masks: Sequence[Mask]
@@ -129,6 +134,7 @@ class Correction:
     expected: list[Half] = field(default_factory=list)
     followed: float = 0.0
     total: float = 0.0
+    heard: float = 1.0
 
     def begin(self, teachers: Teachers) -> list[Half]:
         """Correct by the teachers; returns what is to be trained on, each (*grid), 0 to 1."""
@@ -139,6 +145,7 @@ class Correction:
         self.near, self.beyond = self._rates(chances, teachers)
         self.expected = self._with_total([2 * _logit(r) for r in self.beyond], self.total)
         self.followed = self._following(teachers)
+        self.heard = hearing(teachers.overall)
         return self._conclude(chances, Contradictions.none(len(chances)))
 
     def believe(self) -> list[Half]:
@@ -242,7 +249,7 @@ class Correction:
             if marked:
                 near = ambiguous(chance) & annotated
                 added = np.where(near, _logit(self.near[place]), added)
-            believed = (BELIEVED + (self.followed if marked else 0.0)) * by_place
+            believed = self.heard * (BELIEVED + (self.followed if marked else 0.0)) * by_place
             most = logit(against.worth(place)).astype(np.float32)
             logits.append((own + np.clip(added, -most, most)).astype(np.float32))
             beliefs.append(expit(own + np.clip(believed, -most, most)).astype(np.float16))
@@ -307,6 +314,16 @@ class _Sample:
         # Where nothing is ambiguous, the band has nothing to say of its own.
         chosen = band if in_band and band.any() else slice(None)
         return MeanChance(features[chosen], chance[chosen], weight[chosen], self._seed)
+
+
+def hearing(teachers: Rater) -> float:
+    """Give how far the noise model is heard where a single label is judged, 0 to 1.
+
+    With k the teachers' mean probability inside objects less that outside, (1 - k) / k are the odds of
+    their error, and the weight is the square of these over `KNOWABLE`, at most 1.
+    """
+    known = teachers.inside - teachers.outside
+    return min(1.0, ((1 - known) / (KNOWABLE * max(known, 1e-6))) ** 2)
 
 
 def shrunk_total(found: float, marked: float, error: float = 0.0) -> float:

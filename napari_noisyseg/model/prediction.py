@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_noisyseg.annotation.arrays import Arrays, as_pixels
+from napari_noisyseg.annotation.numbers import check_numbers
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.model.checkpoints import read_checkpoint
@@ -114,8 +115,7 @@ def _one(model: TrainedModel, image: Any, where: str) -> NDArray[np.float32]:
     pixels = (
         _volume(image, where, channels) if volume else as_pixels(image, where, channels=channels)
     )
-    if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).all():
-        raise UserError(f"{where} holds NaN or infinite pixels: replace or remove them")
+    check_numbers(pixels, where)
     pages = model.probabilities(pixels)
     chances: NDArray[np.float32] = pages.swapaxes(0, 1) if volume else pages[0]
     return chances[0] if chances.shape[0] == 1 else chances

@@ -217,6 +217,7 @@ def test_a_damaged_state_is_refused() -> None:
         {**whole, "corrections": [{**first, "total": float("nan")}]},
         {**whole, "corrections": [{**first, "total": -1.0}]},
         {**whole, "corrections": [{**first, "followed": 2.0}]},
+        {**whole, "corrections": [{**first, "heard": -1.0}]},
         {**whole, "corrections": [{"followed": 0.5}]},
         with_rates(half[:-1]), with_rates([*half, half[0]]),
         with_rates([p.float() for p in half]), with_rates([p[:3] for p in half]),

@@ -17,6 +17,7 @@ from napari_noisyseg.learning.correction import (
     MOVED,
     Correction,
     Teachers,
+    hearing,
     reliance,
     shrunk_total,
 )
@@ -163,6 +164,33 @@ def test_the_noise_model_is_believed_the_more_the_teachers_confirm_its_outline(f
     correction.go_on([np.full((SIDE, SIDE), 0.3, np.float32)], finds_nothing_anywhere)
     odds = 0.3 / 0.7 * (0.8 / 0.2) ** (0.4 + followed)
     assert np.allclose(correction.belief[0], odds / (1 + odds), atol=2e-3)
+    correction.heard = 0.5
+    correction.go_on([np.full((SIDE, SIDE), 0.3, np.float32)], finds_nothing_anywhere)
+    odds = 0.3 / 0.7 * (0.8 / 0.2) ** (0.5 * (0.4 + followed))
+    assert np.allclose(correction.belief[0], odds / (1 + odds), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "heard"),
+    [(0.6, 0.1, 1.0), (0.7, 0.04, 1.0), (0.9, 0.1, 0.25), (0.95, 0.05, 0.0494), (1.0, 0.0, 0.0)],
+)
+def test_the_less_the_teachers_err_the_less_the_place_in_a_mask_says_of_a_label(
+    inside: float, outside: float, heard: float
+) -> None:
+    assert math.isclose(hearing(Rater(inside, outside)), heard, rel_tol=1e-3)
+
+
+def test_where_images_tell_everything_right_labels_of_odd_masks_are_not_doubted() -> None:
+    truth = truths(24)
+    correction = correction_of(triangles(truth))
+    correction.begin(teachers_of(truth))
+    knows = replace(teachers_of(truth), overall=Rater(0.97, 0.02))
+    sure = correction_of(triangles(truth))
+    sure.begin(knows)
+    assert sure.heard < 0.02 < correction.heard
+    seen = [np.where(m, 0.7, 0.3).astype(np.float32) for m in truth]
+    sure.go_on(seen)
+    assert all(((b > 0.5) == m).all() for b, m in zip(sure.belief, truth, strict=True))
 
 
 def test_a_second_look_of_a_network_that_knows_more_brings_the_masks_nearer_still() -> None:

@@ -104,6 +104,7 @@ def test_a_list_gives_a_list_of_any_sizes_and_the_same_numbers_as_each_alone() -
         (3, noise(20, 30, 2), r"does not fit a model of 3 channel\(s\)"),
         (1, [noise(20, 30, 3)], r"image 0 of shape \(20, 30, 3\)"),
         (1, np.full((20, 20), np.nan), "the image holds NaN or infinite pixels"),
+        (1, np.full((20, 20), 1e150), "the image holds numbers as large as 1e.150"),
         (1, [noise(20, 20), np.full((20, 20), np.inf)], "image 1 holds NaN or infinite"),
         (1, np.array([["a", "b"]]), "not numbers"),
         (1, np.zeros((4, 4), complex), "not numbers"),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.examples import Pixels
+from napari_noisyseg.annotation.numbers import check_numbers
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.background.control import Control
@@ -237,11 +238,8 @@ def _groups(fit: Fit, current: int, channels: int, *, volume: bool, whole: bool)
 def _read(target: Target, fit: Fit, group: range) -> Pixels:
     pages = [read_slice(target.data, fit, index) for index in group]
     for index, page in zip(group, pages, strict=True):
-        if page.dtype.kind == "f" and not np.isfinite(page).all():
-            where = f"slice {index} of " if fit.leading else ""
-            raise UserError(
-                f"{where}'{shown(target.name)}' holds NaN or infinite pixels: replace them by numbers"
-            )
+        where = f"slice {index} of " if fit.leading else ""
+        check_numbers(page, f"{where}'{shown(target.name)}'")
         if page.dtype.kind not in "uif":
             raise UserError(
                 f"'{shown(target.name)}' holds {page.dtype}, not real numbers: convert it first"
