@@ -29,7 +29,7 @@ class Contradiction:
     Attributes
     ----------
     given
-        (height, width), class indices of the annotation, `IGNORED` where there is none, or where
+        (height, width) int16, class indices of the annotation, `IGNORED` where there is none, or where
         probability or trust are not known (nan).
     judged
         (height, width) bool: pixels that are annotated and not settled by a person.
@@ -86,6 +86,7 @@ def contradiction(
         )
     if given.size and (given.max() >= classes or given.min() < IGNORED):
         raise ValueError(f"labels from {given.min()} to {given.max()}, but {classes} classes")
+    given = given.astype(np.int16, copy=False)  # of the smaller types not all know what IGNORED is
     known = np.isfinite(chances).all(0)
     if trust is not None:
         known &= np.isfinite(trust)

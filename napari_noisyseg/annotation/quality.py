@@ -14,11 +14,12 @@ where any network leaves a little everywhere.
 from __future__ import annotations
 
 import heapq
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,31 @@ from napari_noisyseg.annotation.contradiction import Contradiction
 
 # So many of the likeliest pixels tell whether there is an object at all.
 _SMALLEST_OBJECT = 16
+
+
+class Move(NamedTuple):
+    """Pixels of a mask that go from one class to another.
+
+    Attributes
+    ----------
+    start, end
+        The classes' indices.
+    pixels
+        How many move.
+    left, gained
+        Expected number of them that are truly of class `start`, and of class `end`.
+    """
+
+    start: int
+    end: int
+    pixels: int
+    left: float
+    gained: float
+
+    @property
+    def back(self) -> Move:
+        """The move that undoes it."""
+        return Move(self.end, self.start, self.pixels, self.gained, self.left)
 
 
 @dataclass(frozen=True)
@@ -62,11 +88,13 @@ class ExpectedOverlap:
 
     @cached_property
     def dice(self) -> float:
-        """Mean expected Dice of the objects' classes, 0 to 1.
+        """Mean expected Dice of the objects' classes, 0 to 1; NaN for a mask of no pixel.
 
         Classes that are neither marked nor likely are left out; where none is left, it is the
         probability that there is no object at all.
         """
+        if not self.pixels:
+            return math.nan
         inside, marked, present = self.inside[1:], self.marked[1:], self.present[1:]
         there = (marked > 0) | (present >= 0.5)
         if not there.any():
@@ -75,24 +103,20 @@ class ExpectedOverlap:
         each = np.where(marked > 0, 2 * inside / total, 1 - present)
         return float(np.mean(each[there]))
 
-    def moved(self, start: int, end: int, pixels: int, left: float, gained: float) -> float:
-        """Return the expected Dice after pixels go from one class to another.
+    @property
+    def pixels(self) -> int:
+        """Number of pixels to which the mask gives a class."""
+        return int(self.marked.sum())
 
-        Parameters
-        ----------
-        start, end
-            The classes' indices.
-        pixels
-            How many move.
-        left, gained
-            Expected number of them that are truly of class `start`, and of class `end`.
-        """
+    def moved(self, *moves: Move) -> ExpectedOverlap:
+        """Return the overlap after pixels go from one class to another."""
         inside, marked = self.inside.copy(), self.marked.copy()
-        inside[start] -= left
-        inside[end] += gained
-        marked[start] -= pixels
-        marked[end] += pixels
-        return ExpectedOverlap(inside, marked, self.expected, self.present).dice
+        for start, end, pixels, left, gained in moves:
+            inside[start] -= left
+            inside[end] += gained
+            marked[start] -= pixels
+            marked[end] += pixels
+        return ExpectedOverlap(inside, marked, self.expected, self.present)
 
 
 @dataclass(frozen=True)
@@ -121,12 +145,15 @@ class Quality:
 
     @property
     def expected_dice(self) -> float:
-        """Expected Dice of the annotation, 0 to 1."""
+        """Expected Dice of the annotation, 0 to 1; NaN where nothing is annotated."""
         return self.annotation.dice
 
     @property
     def certainty(self) -> float:
-        """Expected Dice of the model's own mask, 0 to 1: how sure the model is of this image."""
+        """Expected Dice of the model's own mask, 0 to 1: how sure the model is of this image.
+
+        NaN where it says nothing.
+        """
         return self.model.dice
 
     @property
@@ -138,9 +165,10 @@ class Quality:
         can be corrected by accepting the suspects, and the model learns nothing from it; where the
         model is unsure but nothing contradicts the annotation, training has the label already. Only
         where both fail does a person know what neither data nor model do. The model's uncertainty
-        also stands for novelty: images unlike the clean ones are those that it is unsure of.
+        also stands for novelty: images unlike the clean ones are those that it is unsure of. What is
+        not annotated at all, or not judged by the model, lacks all.
         """
-        return float(np.sqrt((1 - self.expected_dice) * (1 - self.certainty)))
+        return math.sqrt(_lack(self.expected_dice) * _lack(self.certainty))
 
 
 @dataclass(frozen=True)
@@ -152,7 +180,7 @@ class AnnotatorQuality:
     annotator
         Who; empty where the data name none.
     images
-        Number of annotations.
+        Number of annotations in which something is annotated.
     expected_dice
         Mean expected Dice over them, 0 to 1.
     worst
@@ -175,20 +203,24 @@ def expected_overlap(
     found
         What speaks against the labels.
     chances
-        (1 or classes, height, width), the model's probabilities, 0 to 1.
+        (1 or classes, height, width), the model's probabilities, 0 to 1, nan where not known.
 
     Returns
     -------
     annotation, model
-        Settled pixels count as right; those that are not annotated count in neither.
+        The annotation's is of the annotated pixels, the settled ones right; the model's of all whose
+        probabilities are known.
     """
     annotated = found.given >= 0
+    known = np.logical_and.reduce(np.isfinite(chances), axis=0)
+    if not known.all():
+        chances = np.where(known, chances, np.float32(0.5))
     wrong = sharpened(found.error)
     if len(chances) == 1:
         marked = found.given == 1
         return (
             _two_classes(marked, np.where(marked, 1 - wrong, wrong), annotated),
-            _two_classes(chances[0] >= 0.5, sharpened(chances[0]), annotated),
+            _two_classes(chances[0] >= 0.5, sharpened(chances[0]), known),
         )
     own = np.zeros(found.given.shape, np.int16)
     highest = chances[0]
@@ -197,8 +229,12 @@ def expected_overlap(
         highest = np.maximum(highest, chance)
     return (
         _overlap(found.given, _belief(found, wrong, chances), annotated),
-        _overlap(own, map(sharpened, chances), annotated),
+        _overlap(own, map(sharpened, chances), known),
     )
+
+
+def _lack(dice: float) -> float:
+    return 1.0 if math.isnan(dice) else 1 - dice
 
 
 def sharpened(chance: Any, power: float = 2) -> Any:
@@ -266,11 +302,27 @@ def _presence(belief: NDArray[np.float32]) -> float:
     return float(np.partition(belief.ravel(), -most)[-most:].mean())
 
 
+def worst_first(qualities: Iterable[Quality]) -> list[Quality]:
+    """Sort by expected Dice, those without one last; equal ones by name and annotator."""
+    return sorted(qualities, key=lambda q: (_or_last(q.expected_dice), q.name, q.annotator))
+
+
+def _or_last(dice: float) -> float:
+    return math.inf if math.isnan(dice) else dice
+
+
+def mean_dice(qualities: Iterable[Quality]) -> float:
+    """Return the mean expected Dice of those that have one; NaN if none has."""
+    found = [q.expected_dice for q in qualities if not math.isnan(q.expected_dice)]
+    return float(np.mean(found)) if found else math.nan
+
+
 def by_annotator(qualities: Iterable[Quality]) -> list[AnnotatorQuality]:
-    """Sum up qualities by annotator, the least trusted first."""
+    """Sum up qualities by annotator, the least trusted first; who annotated nothing is left out."""
     found: dict[str, list[float]] = defaultdict(list)
     for quality in qualities:
-        found[quality.annotator].append(quality.expected_dice)
+        if not math.isnan(quality.expected_dice):
+            found[quality.annotator].append(quality.expected_dice)
     rows = [AnnotatorQuality(a, len(d), float(np.mean(d)), min(d)) for a, d in found.items()]
     return sorted(rows, key=lambda row: (row.expected_dice, row.annotator))
 

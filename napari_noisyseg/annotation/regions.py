@@ -29,7 +29,7 @@ class SliceObjects:
     ----------
     before, after
         (height, width), class indices; 0 and less are no object. Objects are connected pixels of one
-        class.
+        class. Pixels that stay an object's keep it, also those of one that changes its class.
 
     Attributes
     ----------
@@ -39,9 +39,12 @@ class SliceObjects:
 
     def __init__(self, before: NDArray[Any], after: NDArray[Any]) -> None:
         self.shape = before.shape
-        kept = (before == after) & (before > 0)
-        self._old = _Numbered(before, kept)
-        self._new = _Numbered(after, kept)
+        self._old, self._new = _Numbered(before), _Numbered(after)
+        same = (before == after) & (before > 0)
+        changed = (before != after) & (before > 0) & (after > 0)
+        exchanged = [sheet.exchanged(same, changed) for sheet in (self._new, self._old)]
+        self._old.keep(same | exchanged[0])
+        self._new.keep(same | exchanged[1])
         self._typical: dict[int, float] = {}
 
     def width_at(self, label: int, window: Window, mask: NDArray[np.bool_]) -> float:
@@ -87,7 +90,7 @@ class _Numbered:
         (objects + 1,), class, pixels and width of each object.
     """
 
-    def __init__(self, classes: NDArray[Any], kept: NDArray[np.bool_]) -> None:
+    def __init__(self, classes: NDArray[Any]) -> None:
         numbers, labels = np.zeros(classes.shape, np.int32), [0]
         for label in range(1, int(classes.max(initial=0)) + 1):
             own, count = ndimage.label(classes == label, _EIGHT)
@@ -102,8 +105,27 @@ class _Numbered:
         count = len(labels)
         self.areas = np.bincount(numbers.ravel(), minlength=count)
         self.areas[0] = 0
-        self._kept = np.bincount(numbers[kept], minlength=count)
         self.widths = 4 * self.areas / np.maximum(_edges(numbers, count) * np.pi / 4, 1)
+
+    def keep(self, kept: NDArray[np.bool_]) -> None:
+        """Count the pixels that each object keeps."""
+        self._kept = np.bincount(self._numbers[kept], minlength=len(self.labels))
+
+    def exchanged(self, same: NDArray[np.bool_], changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the pixels of another class in the other sheet, of objects most of which are such.
+
+        What an object that else stays as it is loses to a neighbour, or takes from it, is not.
+
+        Parameters
+        ----------
+        same, changed
+            (height, width), objects' pixels of the same, and of another object's class in both.
+        """
+        if not changed.any():
+            return changed
+        count = len(self.labels)
+        stay, leave = (np.bincount(self._numbers[at], minlength=count) for at in (same, changed))
+        return changed & (leave > stay)[self._numbers]
 
     def number_at(self, label: int, window: Window, mask: NDArray[np.bool_]) -> int:
         """Object of a class that most of a region is in; 0 for none."""

@@ -7,7 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from napari_noisyseg.annotation.quality import AnnotatorQuality, Quality
+from napari_noisyseg.annotation.quality import (
+    AnnotatorQuality,
+    Quality,
+    mean_dice,
+    worst_first,
+)
 from napari_noisyseg.annotation.review_pictures import SuspectPictures
 from napari_noisyseg.annotation.review_style import STYLE
 from napari_noisyseg.files import shown
@@ -16,6 +21,8 @@ MOST_IMAGES = 200
 """Rows of the table of images; the rest is in the CSV."""
 
 _NOTHING = "Nothing contradicts the annotations."
+_NONE = "–"
+"""Stands for a number that there is none of, such as the quality of a mask without annotated pixels."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +101,9 @@ def text(value: object) -> str:
 
 def _figures(summary: ReviewSummary, total: int) -> str:
     qualities = summary.qualities
-    mean = sum(q.expected_dice for q in qualities) / len(qualities) if qualities else math.nan
     cells = [
         (str(len(qualities)), "annotation" + "s" * (len(qualities) != 1)),
-        (f"{mean:.3f}", "expected Dice of the annotations, mean"),
+        (_number(mean_dice(qualities)), "expected Dice of the annotations, mean"),
         (str(total), "suspect" + "s" * (total != 1)),
         *((str(count), text(kind)) for kind, count in sorted(summary.kinds.items())),
     ]
@@ -195,13 +201,13 @@ def _card(rank: int, drawn: SuspectPictures, values: Sequence[int], stacked: boo
 
 
 def _images(summary: ReviewSummary) -> str:
-    worst = sorted(summary.qualities, key=lambda q: (q.expected_dice, q.name, q.annotator))
+    worst = worst_first(summary.qualities)
     several = any(q.annotator for q in worst)
     rows = "".join(
         f"<tr><td>{text(q.name)}</td>"
         + (f"<td>{text(q.annotator)}</td>" if several else "")
         + f"{_bar(q.expected_dice)}<td>{summary.counts.get((q.name, q.annotator), 0)}</td>"
-        + f"<td>{q.settled:.0%}</td><td>{q.certainty:.3f}</td><td>{q.teaches:.3f}</td></tr>"
+        + f"<td>{q.settled:.0%}</td><td>{_number(q.certainty)}</td><td>{q.teaches:.3f}</td></tr>"
         for q in worst[:MOST_IMAGES]
     )
     who = "<th>annotator</th>" if several else ""
@@ -214,5 +220,11 @@ def _images(summary: ReviewSummary) -> str:
     )
 
 
+def _number(value: float) -> str:
+    return _NONE if math.isnan(value) else f"{value:.3f}"
+
+
 def _bar(dice: float) -> str:
+    if math.isnan(dice):
+        return f'<td class="bar"><em>{_NONE}</em></td>'
     return f'<td class="bar"><span style="width:{100 * dice:.0f}%"></span><em>{dice:.3f}</em></td>'

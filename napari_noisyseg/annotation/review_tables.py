@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
-from napari_noisyseg.annotation.quality import AnnotatorQuality, Quality
+from napari_noisyseg.annotation.quality import AnnotatorQuality, Quality, worst_first
 from napari_noisyseg.annotation.suspect import Suspect
 
 Row = tuple[object, ...]
@@ -58,7 +59,7 @@ def ranked_rows(rows: Sequence[Row]) -> list[Row]:
 def image_rows(
     qualities: Sequence[Quality], counts: Mapping[tuple[str, str], int], order: Sequence[str]
 ) -> list[Row]:
-    """Return rows of `IMAGES_HEADER`, the lowest expected Dice first.
+    """Return rows of `IMAGES_HEADER`, the lowest expected Dice first, those without one last.
 
     Parameters
     ----------
@@ -70,13 +71,12 @@ def image_rows(
         The images to annotate next, the first first.
     """
     place = {name: number for number, name in enumerate(order, start=1)}
-    worst_first = sorted(qualities, key=lambda q: (q.expected_dice, q.name, q.annotator))
     return [
         (
             q.name, q.annotator, q.expected_dice, counts.get((q.name, q.annotator), 0), q.settled,
             q.certainty, q.teaches, place.get(q.name),
         )
-        for q in worst_first
+        for q in worst_first(qualities)
     ]  # fmt: skip
 
 
@@ -86,6 +86,12 @@ def slice_rows(pages: Sequence[Quality]) -> list[Row]:
         (q.name, q.annotator, page, q.expected_dice, q.settled, q.certainty, q.teaches)
         for page, q in enumerate(pages)
     ]
+
+
+def worst_slices_first(rows: Iterable[Row]) -> list[Row]:
+    """Sort rows of `SLICES_HEADER`, the lowest expected Dice first, those without one last."""
+    dice = ((float(str(row[3])), row) for row in rows)
+    return [row for _, row in sorted(dice, key=lambda one: (math.isnan(one[0]), one[0]))]
 
 
 def annotator_rows(annotators: Sequence[AnnotatorQuality]) -> list[Row]:

@@ -58,8 +58,8 @@ class Suspect:
     credibility
         How far the proposal may be believed as a whole, 0 to 1: see `ranking.credibility`.
     gain
-        By how much the expected Dice of the slice's annotation rises when the proposal is accepted,
-        times `credibility`.
+        By how much the expected Dice of the slice's annotation rises when the proposal is accepted
+        (see `ranking.rises`), times `credibility`.
     priority
         What suspects are ranked by: see `ranking.priority`.
     packed

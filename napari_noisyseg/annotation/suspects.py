@@ -8,7 +8,7 @@ bother about: parts thinner than `SuspectOptions.thickness` of an object's width
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from napari_noisyseg.annotation.contradiction import Contradiction, contradiction
 from napari_noisyseg.annotation.quality import (
     ExpectedOverlap,
+    Move,
     Quality,
     expected_overlap,
     sharpened,
 )
-from napari_noisyseg.annotation.ranking import credibility, priority, ranked
+from napari_noisyseg.annotation.ranking import credibility, priority, ranked, rises
 from napari_noisyseg.annotation.regions import (
     SliceObjects,
     Window,
@@ -162,10 +163,10 @@ def review_image(
     pages: list[Quality] = []
     for page in range(len(given)):
         found, quality = _examine(
-            np.asarray(given[page]),
-            None if trust is None else np.asarray(trust[page]),
-            np.asarray(chances[page]),
-            None if settled is None else np.asarray(settled[page]),
+            given[page],
+            None if trust is None else trust[page],
+            chances[page],
+            None if settled is None else settled[page],
             (name, annotator, page),
             spacing,
             unit,
@@ -178,9 +179,16 @@ def review_image(
         annotator,
         _total([page.annotation for page in pages]),
         _total([page.model for page in pages]),
-        float(np.mean([page.settled for page in pages])),
+        _settled(pages),
     )
     return ImageReview(whole, tuple(suspects), tuple(pages))
+
+
+def _settled(pages: Sequence[Quality]) -> float:
+    """Share of the annotated pixels of all pages that are settled."""
+    annotated = sum(page.annotation.pixels for page in pages)
+    settled = sum(page.settled * page.annotation.pixels for page in pages)
+    return settled / annotated if annotated else 0.0
 
 
 def _total(parts: Sequence[ExpectedOverlap]) -> ExpectedOverlap:
@@ -201,20 +209,29 @@ def _examine(
     options: SuspectOptions | None,
 ) -> tuple[list[Suspect], Quality]:
     options = options or SuspectOptions()
+    given, chances = np.asarray(given), np.asarray(chances)
+    trust = None if trust is None else np.asarray(trust)
+    settled = None if settled is None else np.asarray(settled)
     found = contradiction(given, chances, trust, settled)
-    given = found.given
-    if np.isnan(chances).any():
-        chances = np.nan_to_num(chances, nan=0.5)
     annotation, model = expected_overlap(found, chances)
-    annotated = int((given >= 0).sum())
+    annotated = annotation.pixels
     done = 1 - int(found.judged.sum()) / annotated if annotated else 0.0
     name, annotator, page = place
     pixel = float(spacing[-2]) * float(spacing[-1])
-    suspects = [
-        _suspect(region, found, trust, chances, annotation, objects, certainty=model.dice, name=name,
-                 annotator=annotator, page=page, pixel=pixel, unit=unit)
+    proposals = [
+        _proposal(region, found, trust, chances, objects, certainty=model.dice, name=name,
+                  annotator=annotator, page=page, pixel=pixel, unit=unit)
         for region, objects in _regions(found, options)
     ]  # fmt: skip
+    each = rises(annotation, [move for _, move in proposals])
+    suspects = [
+        replace(
+            one,
+            gain=rise * one.credibility,
+            priority=priority(rise, one.area / found.given.size, one.credibility),
+        )
+        for (one, _), rise in zip(proposals, each, strict=True)
+    ]
     return ranked(suspects), Quality(name, annotator, annotation, model, done)
 
 
@@ -287,12 +304,11 @@ def _with_margin(window: Window, shape: tuple[int, ...]) -> Window:
     )
 
 
-def _suspect(
+def _proposal(
     region: Region,
     found: Contradiction,
     trust: NDArray[np.float32] | None,
     chances: NDArray[np.float32],
-    overlap: ExpectedOverlap,
     objects: SliceObjects,
     *,
     certainty: float,
@@ -301,7 +317,8 @@ def _suspect(
     page: int,
     pixel: float,
     unit: str,
-) -> Suspect:
+) -> tuple[Suspect, Move]:
+    """Return the suspect, without gain and priority, and what accepting it would change."""
     start, end, window, mask = region
     error = found.error[window][mask]
     wrong = sharpened(error)
@@ -316,10 +333,8 @@ def _suspect(
     if len(chances) > 2:
         others = np.maximum(1 - chances[start][window][mask], proposed)
         gained = float((wrong * proposed / np.maximum(others, 1e-6)).sum(dtype=np.float64))
-    after = overlap.moved(start, end, area, area - lost, gained)
-    rise = after - overlap.dice
     rows, columns = window
-    return Suspect(
+    suspect = Suspect(
         name=name,
         annotator=annotator,
         page=page,
@@ -334,10 +349,11 @@ def _suspect(
         confidence=float(proposed.mean(dtype=np.float64)),
         doubt=float(error.mean(dtype=np.float64)),
         credibility=belief,
-        gain=rise * belief,
-        priority=priority(rise, area / found.given.size, belief),
+        gain=0.0,
+        priority=0.0,
         packed=np.packbits(mask).tobytes(),
     )
+    return suspect, Move(start, end, area, area - lost, gained)
 
 
 def _kind(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence, Set
 from dataclasses import dataclass
 from heapq import heappush, heappushpop
 from pathlib import Path
 
-import numpy as np
-
 from napari_noisyseg.annotation.contradiction import contradiction
+from napari_noisyseg.annotation.digests import picture_digest
 from napari_noisyseg.annotation.output_places import refuse_inside
 from napari_noisyseg.annotation.quality import (
     AnnotatorQuality,
     Quality,
     by_annotator,
+    mean_dice,
     propose_next,
 )
 from napari_noisyseg.annotation.review_pictures import SuspectPictures, draw_suspect
@@ -33,6 +33,7 @@ from napari_noisyseg.annotation.review_tables import (
     ranked_rows,
     slice_rows,
     suspect_row,
+    worst_slices_first,
 )
 from napari_noisyseg.annotation.suspects import Suspect
 from napari_noisyseg.annotation.whole_folders import whole_folder
@@ -77,7 +78,7 @@ class ReviewOutcome:
     annotators
         The annotators' quality, the least trusted first.
     annotate_next
-        The images whose clean masks should teach most.
+        The images whose clean masks should teach most, of those that have none.
     untrusted
         Annotations for which no trust was learned, so that the model alone judged them.
     changed
@@ -103,8 +104,8 @@ class ReviewOutcome:
 
     @property
     def expected_dice(self) -> float:
-        """Mean expected Dice of the annotations, 0 to 1."""
-        return float(np.mean([quality.expected_dice for quality in self.qualities]))
+        """Mean expected Dice of the annotations, 0 to 1; NaN if nothing is annotated."""
+        return mean_dice(self.qualities)
 
 
 def review_run(
@@ -149,6 +150,8 @@ def review_run(
         rows: list[Row] = []
         changes: list[Row] = []
         qualities: list[Quality] = []
+        pictures: list[str] = []
+        settled: set[tuple[str, str]] = set()
         slices: list[Row] = []
         counts: Counter[tuple[str, str]] = Counter()
         untrusted = 0
@@ -158,6 +161,9 @@ def review_run(
             image = run.read(example)
             review = image.review(spacing=wishes.spacing, unit=wishes.unit)
             qualities.append(review.quality)
+            pictures.append(picture_digest(image.pixels))
+            if image.is_settled:
+                settled.add((pictures[-1], example.name))
             slices += slice_rows(review.pages) if len(review.pages) > 1 else []
             counts[example.name, example.annotator] += len(review.suspects)
             untrusted += image.trust is None
@@ -167,11 +173,12 @@ def review_run(
             if corrected is not None:
                 changes += [change_row(*change) for change in corrected.write(image, review)]
         kinds = Counter(str(row[3]) for row in rows)
+        whole = settled | run.annotated_in_whole(frozenset(pictures))
         outcome = ReviewOutcome(
             tuple(qualities),
             dict(kinds),
             tuple(by_annotator(qualities)),
-            tuple(propose_next(qualities, NEXT)),
+            tuple(propose_next(_without_clean(qualities, pictures, whole), NEXT)),
             untrusted,
             tuple(changed),
             len(changes),
@@ -180,8 +187,7 @@ def review_run(
         )
         _write_tables(home, outcome, rows, counts)
         if slices:
-            slices.sort(key=lambda row: float(str(row[3])))
-            write_file(home / "slices.csv", csv_text(SLICES_HEADER, slices))
+            write_file(home / "slices.csv", csv_text(SLICES_HEADER, worst_slices_first(slices)))
         if corrected is not None:
             write_file(home / "changes.csv", csv_text(CHANGES_HEADER, changes))
         summary = ReviewSummary(
@@ -197,6 +203,22 @@ def review_run(
         write_file(home / "report.html", report_html(summary, gallery.ranked()))
         yield len(run.examples), len(run.examples)
     return outcome
+
+
+def _without_clean(
+    qualities: Sequence[Quality], pictures: Sequence[str], whole: Set[tuple[str, str]]
+) -> list[Quality]:
+    """Leave out annotations of pictures that have a whole clean mask, as a training does.
+
+    Pictures that do not tell images apart (all of them blank) leave it to the names.
+    """
+    clean = {picture for picture, _ in whole}
+    telling = not clean.issuperset(pictures)
+    return [
+        quality
+        for quality, picture in zip(qualities, pictures, strict=True)
+        if (picture, quality.name) not in whole and not (telling and picture in clean)
+    ]
 
 
 def _write_tables(

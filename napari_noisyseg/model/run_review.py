@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +66,12 @@ class ReviewedImage:
     settled: NDArray[np.uint8] | None
     changed: bool = False
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether a person has settled every pixel's label."""
+        labelled = self.indices != IGNORED
+        return self.settled is not None and bool(((self.settled == Settled.CLEAN) & labelled).all())
+
     def review(self, *, spacing: Sequence[float] = (1.0, 1.0), unit: str = "px") -> ImageReview:
         """Find the suspects; the parameters are those of `review_image`."""
         return review_image(
@@ -96,6 +102,8 @@ class RunReview:
         Its classes.
     examples
         The noisy images, in the order of the data folder.
+    clean
+        The clean ones.
     data
         Where these and the other images of the data set are.
     """
@@ -105,6 +113,7 @@ class RunReview:
     model: TrainedModel
     kinds: Classes
     examples: tuple[Example, ...]
+    clean: tuple[Example, ...]
     data: DataFolders
 
     @property
@@ -159,6 +168,30 @@ class RunReview:
             settled,
             learned is not None and trust is None,
         )
+
+    def annotated_in_whole(self, pictures: Set[str]) -> set[tuple[str, str]]:
+        """Return pictures that have a clean mask of every pixel, and the clean images' names.
+
+        Each clean image is read, and the masks of those that are among the pictures.
+
+        Parameters
+        ----------
+        pictures
+            Digests of the pictures that are asked for (`napari_noisyseg.annotation.digests`).
+
+        Raises
+        ------
+        UserError
+            If a file cannot be read.
+        """
+        blank = [value for value in (NOT_ANNOTATED, self.kinds.ignore_value) if value is not None]
+        return {
+            (picture, example.name)
+            for example in self.clean
+            if (picture := picture_digest(example.read_image())) in pictures
+            and example.read_label is not None
+            and not np.isin(example.read_label(), blank).any()
+        }
 
     def _trust_of(
         self,
@@ -223,16 +256,19 @@ def open_review(path: Path, folders: DataFolders | None = None, device: str = "a
     folder = RunFolder.open(path)
     config = make_config(read_settings(folder.config_path), where=str(folder.config_path))
     data = folders or config.data
-    examples = _noisy(data, path, given=folders is not None)
+    found = _found(data, path, given=folders is not None)
+    examples = [example for example in found if example.role is Role.NOISY]
+    clean = [example for example in found if example.role is Role.CLEAN]
     model = load_model(path, device)
     card = model.card
     kinds = Classes(tuple(card.values), card.binary, config.ignore_value)
     for example in examples:  # in the order in which the training gave the maps their names
         folder.weights_path(example.name, example.annotator)
-    return RunReview(folder, config, model, kinds, tuple(examples), data)
+    return RunReview(folder, config, model, kinds, tuple(examples), tuple(clean), data)
 
 
-def _noisy(folders: DataFolders, run: Path, *, given: bool) -> list[Example]:
+def _found(folders: DataFolders, run: Path, *, given: bool) -> list[Example]:
+    """Return the images of the data set, some of which are noisy."""
     if not given and not any(value is not None for _, value in folders):
         raise UserError(
             f"the run '{shown(run)}' was not trained on files, so it does not say where its images "
@@ -247,13 +283,12 @@ def _noisy(folders: DataFolders, run: Path, *, given: bool) -> list[Example]:
             f"the data of '{shown(run)}' are not as they were ({_without_advice(str(error))}): name "
             f"the folder where they are now by --data"
         ) from error
-    noisy = [example for example in found if example.role is Role.NOISY]
-    if not noisy:
+    if not any(example.role is Role.NOISY for example in found):
         raise UserError(
             f"the data of '{shown(run)}' hold no noisy images: there is nothing to review; name a data "
             f"folder that has some by --data"
         )
-    return noisy
+    return found
 
 
 def _without_advice(sentence: str) -> str:

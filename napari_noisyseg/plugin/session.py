@@ -40,6 +40,8 @@ class Session:
         Emitted when there is another job, or when the job is in another state.
     model_changed
         Emitted when `model_path` is another.
+    reviewed_changed
+        Emitted when `reviewed` is another.
     history
         Undo and redo of what the docks change.
     contents
@@ -49,6 +51,7 @@ class Session:
     changed = Signal()
     job_changed = Signal()
     model_changed = Signal()
+    reviewed_changed = Signal()
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = weakref.ref(viewer)
@@ -56,6 +59,7 @@ class Session:
         self.contents = Contents()
         self._job: Job | None = None
         self._model_path: Path | None = None
+        self._reviewed: weakref.ref[Layer] | None = None
         self._closed = False
         self._outlines: dict[tuple[object, ...], Outline] = {}
         self._pairs: list[Pairing | Unpaired] | None = None
@@ -106,6 +110,17 @@ class Session:
     def model_path(self, path: Path | None) -> None:
         self._model_path = path
         self.model_changed.emit()
+
+    @property
+    def reviewed(self) -> Layer | None:
+        """The annotation of which a place is looked at in a review; not kept alive."""
+        return None if self._reviewed is None else self._reviewed()
+
+    @reviewed.setter
+    def reviewed(self, layer: Layer | None) -> None:
+        if layer is not self.reviewed:
+            self._reviewed = None if layer is None else weakref.ref(layer)
+            self.reviewed_changed.emit()
 
     def pairings(self) -> list[Pairing | Unpaired]:
         """Return every annotation layer with its image, or why it has none."""

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from napari_noisyseg.annotation.contradiction import contradiction
 from napari_noisyseg.annotation.quality import (
     ExpectedOverlap,
+    Move,
     Quality,
     by_annotator,
     expected_overlap,
+    mean_dice,
     propose_next,
+    worst_first,
 )
-from napari_noisyseg.annotation.suspects import Kind, find_suspects
+from napari_noisyseg.annotation.review_tables import (
+    IMAGES_HEADER,
+    SLICES_HEADER,
+    image_rows,
+    slice_rows,
+    worst_slices_first,
+)
+from napari_noisyseg.annotation.suspects import Kind, find_suspects, review_image
+from napari_noisyseg.files import csv_text
 
 
 def overlap(dice: float) -> ExpectedOverlap:
@@ -42,7 +55,7 @@ def test_a_sure_model_makes_the_expected_dice_the_dice(classes: int):
     assert model.dice == pytest.approx(1)
 
 
-def test_pixels_that_are_not_annotated_count_in_neither():
+def test_pixels_that_are_not_annotated_count_for_the_model_only():
     given = np.zeros((20, 20), np.int16)
     given[5:10, 5:10] = 1
     chances = np.where(given == 1, np.float32(0.99), np.float32(0.01))[None]
@@ -51,8 +64,17 @@ def test_pixels_that_are_not_annotated_count_in_neither():
     hidden[12:] = -1
     annotation, model = expected_overlap(contradiction(hidden, chances), chances)
     assert annotation.dice > 0.98
+    assert annotation.pixels == 12 * 20
+    assert model.pixels == 20 * 20
     assert model.dice > 0.98
-    assert annotation.marked.sum() == 12 * 20
+    chances[0, 12:] = 0.6
+    _, unsure = expected_overlap(contradiction(hidden, chances), chances)
+    assert unsure.dice < 0.9
+    chances[0, 12:] = np.nan
+    _, unknown = expected_overlap(contradiction(hidden, chances), chances)
+    assert unknown.pixels == 12 * 20
+    assert unknown.dice > 0.98
+    chances[0, 12:] = 0.99
     seen, _ = expected_overlap(contradiction(given, chances), chances)
     assert seen.dice < 0.4
 
@@ -81,7 +103,9 @@ def test_moving_pixels_is_the_overlap_of_the_moved_mask():
     square = chances[0, 12:15, 4:12].astype(float) ** 2
     rest = (1 - chances[0, 12:15, 4:12].astype(float)) ** 2
     gained = float((square / (square + rest)).sum())
-    assert before.moved(0, 1, 24, 24 - gained, gained) == pytest.approx(after.dice, abs=1e-5)
+    move = Move(0, 1, 24, 24 - gained, gained)
+    assert before.moved(move).dice == pytest.approx(after.dice, abs=1e-5)
+    assert before.moved(move, move.back).dice == pytest.approx(before.dice)
 
 
 def test_no_object_anywhere_is_a_perfect_annotation():
@@ -182,3 +206,50 @@ def test_nothing_is_said_of_pixels_without_a_probability(part: str):
     (suspect,) = find_suspects(given, trust, chances)
     assert suspect.box == (10, 15, 30, 30)
     assert suspect.priority > 0
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("sure", [0.5, 0.99])
+def test_what_is_not_annotated_has_no_quality_and_is_proposed_by_what_the_model_lacks(
+    classes: int, sure: float
+):
+    chances = np.full((2, classes, 32, 32), (1 - sure) / (classes - 1), np.float32)
+    chances[:, -1, 8:24, 8:24] = sure
+    chances[:, 0] = 1 - chances[:, 1:].sum(1)
+    given = np.full((2, 32, 32), -1, np.int16)
+    given[1] = chances[1, -1] > 0.45
+    pages = chances[:, 1:] if classes == 2 else chances
+    blank, annotated = review_image(given, None, pages).pages
+    assert math.isnan(blank.expected_dice)
+    assert blank.certainty == pytest.approx(annotated.certainty)
+    assert blank.teaches == pytest.approx(math.sqrt(1 - blank.certainty))
+    assert blank.certainty > 0.98 if sure > 0.9 else blank.certainty < 0.9
+    nothing = review_image(given, None, np.full_like(pages, np.nan)).quality
+    assert math.isnan(nothing.certainty)
+    assert nothing.teaches == 1
+
+
+def unannotated(name: str, annotator: str = "") -> Quality:
+    return Quality(name, annotator, ExpectedOverlap(*np.zeros((4, 2))), overlap(0.4))
+
+
+def test_annotations_of_nothing_lift_nobodys_mean_and_stand_last():
+    images = [
+        unannotated("b", "ben"),
+        quality("a", 0.9, 1, "anna"),
+        unannotated("a", "ben"),
+        quality("a", 0.5, 1, "ben"),
+        unannotated("a", "carl"),
+    ]
+    rows = [(a.annotator, a.images, a.expected_dice) for a in by_annotator(images)]
+    assert rows == [("ben", 1, pytest.approx(0.5)), ("anna", 1, pytest.approx(0.9))]
+    assert mean_dice(images) == pytest.approx(0.7)
+    assert math.isnan(mean_dice(images[:1]))
+    order = [(q.name, q.annotator) for q in worst_first(images)]
+    assert order == [("a", "ben"), ("a", "anna"), ("a", "ben"), ("a", "carl"), ("b", "ben")]
+    assert propose_next(images)[0] == "a"
+    text = csv_text(IMAGES_HEADER, image_rows(images, {}, ["a"]))
+    assert text.splitlines()[-1].startswith("b,ben,,0,0.0,0.4,")
+    slices = csv_text(SLICES_HEADER, worst_slices_first(slice_rows(images)))
+    assert [line.split(",")[2] for line in slices.splitlines()[1:]] == ["3", "1", "0", "2", "4"]
+    assert "nan" not in text + slices

@@ -274,3 +274,93 @@ def test_in_a_sheet_of_touching_cells_the_gaps_tell_the_size():
     given[1:24, 1:6] = 0
     (suspect,) = found(given, true)
     assert suspect.area == 23 * 5
+
+
+def kinds(given: np.ndarray, true: np.ndarray) -> dict[tuple[int, int], Kind]:
+    suspects = found(given.astype(np.int16), true.astype(np.int16), classes=3)
+    assert len({(s.given, s.proposed) for s in suspects}) == len(suspects)
+    return {(s.given, s.proposed): s.kind for s in suspects}
+
+
+def test_an_object_of_the_wrong_class_is_there_all_the_same():
+    small, large = disc(96, 40, 40, 14), disc(96, 40, 40, 20)
+    other = disc(96, 75, 75, 12) * 2  # marked as it is
+    assert kinds(small * 1 + other, large * 2 + other) == {
+        (1, 2): Kind.WRONG_CLASS,
+        (0, 2): Kind.TOO_SMALL,
+    }
+    half = large * 2
+    half[:, 42:] = 0
+    assert kinds(large * 1 + other, half + other) == {
+        (1, 2): Kind.WRONG_CLASS,
+        (1, 0): Kind.TOO_LARGE,
+    }
+
+
+@pytest.mark.parametrize("column", [73, 66])  # it touches, and it is partly marked as the other
+def test_an_object_beside_one_of_another_class_is_missing_or_spurious_as_a_whole(column: int):
+    alone = disc(96, 40, 40, 20).astype(np.int16)
+    both = alone.copy()
+    both[disc(96, 40, column, 12) & ((alone == 0) | (column < 70))] = 2
+    assert kinds(alone, both)[0, 2] is Kind.MISSING
+    assert kinds(both, alone)[2, 0] is Kind.SPURIOUS
+
+
+def test_both_halves_of_an_object_in_the_wrong_place_are_worth_settling():
+    right, wrong = disc(128, 90, 90, 14).astype(np.int16), disc(128, 40, 40, 14).astype(np.int16)
+    missing, spurious = found(wrong, right)
+    assert (missing.kind, spurious.kind) == (Kind.MISSING, Kind.SPURIOUS)
+    assert spurious.gain > 0.1
+    assert spurious.priority > missing.priority / 3
+    (rim,) = found(disc(128, 64, 64, 30).astype(np.int16), disc(128, 64, 64, 33).astype(np.int16))
+    assert ranked([rim, spurious]) == [spurious, rim]
+
+
+def test_the_gain_is_the_mean_of_before_and_after_all_others():
+    large, small = (
+        disc(96, row, row, radius).astype(np.int16) for row, radius in ((30, 16), (74, 8))
+    )
+    true = large | small
+
+    def dice(given: np.ndarray) -> float:
+        trust, chances = witnesses(given, true)
+        return review_image(given[None], trust[None], chances[None]).quality.expected_dice
+
+    suspects = found(true * 0, true)
+    for suspect, own, other in zip(suspects, (large, small), (small, large), strict=True):
+        rise = (dice(own) - dice(true * 0) + dice(true) - dice(other)) / 2
+        assert suspect.gain == pytest.approx(rise * suspect.credibility, abs=0.01)
+
+
+def test_the_settled_share_of_a_stack_is_of_its_annotated_pixels():
+    given = np.full((4, 32, 32), -1, np.int16)
+    given[1] = disc(32, 16, 16, 8)
+    given[2, :8] = 0
+    settled = np.zeros((4, 32, 32), np.uint8)
+    settled[1] = 1
+    chances = np.full((4, 1, 32, 32), 0.4, np.float32)
+    assert review_image(given, None, chances, settled=settled).quality.settled == pytest.approx(0.8)
+    assert review_image(given[:1], None, chances[:1]).quality.settled == 0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, bool])
+def test_labels_of_any_type_do_where_chances_or_trust_are_not_known(dtype: type):
+    true = disc(64, 40, 40, 12)
+    given = (true | disc(64, 10, 10, 6)).astype(np.int16)
+    trust, chances = witnesses(given, true.astype(np.int16))
+    chances[:, 50:] = np.nan
+    trust[:, 60:] = np.nan
+    wanted = review_image(given[None], trust[None], chances[None])
+    got = review_image(given.astype(dtype)[None], trust[None], chances[None])
+    assert got.suspects == wanted.suspects
+    assert len(got.suspects) == 1
+    assert got.quality.expected_dice == wanted.quality.expected_dice
+    assert got.quality.certainty == wanted.quality.certainty > 0.9
+
+
+def test_lazy_arrays_are_read():
+    given = np.zeros((64, 64), np.int16)
+    dask = pytest.importorskip("dask.array")
+    arrays = (given, *witnesses(given, disc(64, 32, 32, 12).astype(np.int16)))
+    lazy = [dask.from_array(one) for one in arrays]
+    assert find_suspects(*lazy, settled=lazy[0]) == find_suspects(*arrays)

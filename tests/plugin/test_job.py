@@ -98,7 +98,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("error", "words"), FAILURES, ids=lambda x: type(x).__name__)
 def test_every_exception_ends_in_one_notification_and_freed_memory(
-    error, words, train, make_job, said, qtbot
+    error, words, train, make_job, said, qtbot, caplog
 ):
     def fail(step):
         if step == 3:
@@ -110,13 +110,13 @@ def test_every_exception_ends_in_one_notification_and_freed_memory(
     over(job, qtbot)
     qtbot.wait(20)
     assert job.state is JobState.FAILED
-    assert len(said) == 1
-    severity, sentence = said[0]
+    ((severity, sentence),) = said
     assert severity == "error"
     assert words in sentence or (isinstance(error, StopIteration) and "StopIteration" in sentence)
     assert "\n" not in sentence
     assert sentence.endswith(".")
     assert len(sentence) < 400
+    assert ("Traceback" in caplog.text) != isinstance(error, UserError | StoppedError)
     error.__traceback__ = None
     assert steps.net() is None
 

@@ -232,7 +232,7 @@ def test_classes_keep_the_labels_they_were_painted_with(viewer):
             masks(dtype=np.int16) * -3,
             Mark(Role.NOISY, {0: Role.CLEAN}),
             "trust",
-            "holds the label -3",
+            "'crowd' holds the label -3: classes are numbers from 0 to 65535; renumber its labels.",
         ),
     ],
 )

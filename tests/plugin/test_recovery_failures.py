@@ -53,7 +53,9 @@ def left_behind(saver):
     return leftover
 
 
-def test_a_full_disk_is_told_once_and_the_next_saving_tries_again(viewer, saver, monkeypatch, said):
+def test_a_full_disk_is_told_once_and_the_next_saving_tries_again(
+    viewer, saver, monkeypatch, said, caplog
+):
     expert = viewer.layers["expert"]
     with monkeypatch.context() as patched:
         patched.setattr(recovery_store, "write_file", full)
@@ -64,6 +66,7 @@ def test_a_full_disk_is_told_once_and_the_next_saving_tries_again(viewer, saver,
         write_mark(expert, Mark(Role.CLEAN))
         saver.save_now()
     assert said == [("warning", f"{NOT_KEPT}the disk is full.")]
+    assert "Traceback" not in caplog.text
     saver.save_now()  # nothing has changed since
     leftover = left_behind(saver)
     (layer,) = leftover.state.layers

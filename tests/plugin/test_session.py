@@ -251,6 +251,10 @@ def test_what_does_not_fit_is_said(viewer, session):
     assert "lies elsewhere than 'chest'" in warning()
     crowd.data = np.arange(12 * 16 * 20).reshape(12, 16, 20)
     assert "one label per class, not one per object" in warning()
+    crowd.data = np.full((12, 16, 20), 70000)
+    assert warning() == (
+        "'crowd' holds the label 70000: classes are numbers from 0 to 65535; renumber its labels."
+    )
     crowd.data = np.zeros((12, 16, 20), np.uint8)
     assert warning() == "Nothing is painted yet."
 

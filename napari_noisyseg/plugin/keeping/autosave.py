@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_noisyseg.plugin.background.failures import describe_failure
+from napari_noisyseg.errors import StoppedError, UserError
+from napari_noisyseg.plugin.background.failures import describe_failure, text_of
 from napari_noisyseg.plugin.keeping.recovery_store import (
     Leftover,
     SavedLayer,
@@ -285,9 +286,12 @@ class Autosave(PerSession):
     def _write_out(self, state: SavedState) -> None:
         try:
             self._store.write(self._chunks, state)
-        except Exception as error:
-            if not self._warned:
-                logger.warning("annotations were not saved", exc_info=True)
+        except Exception as error:  # noqa: BLE001 - a thread's exception has nobody else to hear it
+            text = text_of(error)  # also lets go of what its frames hold
+            if not self._warned and isinstance(error, UserError | StoppedError):
+                logger.info("annotations were not saved: %s", error)
+            elif not self._warned:
+                logger.warning("annotations were not saved\n%s", text)
             self._problem = describe_failure(error, what="saving", advice="memory ran out")
 
     def _written(self) -> None:

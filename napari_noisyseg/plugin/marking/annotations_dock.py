@@ -195,6 +195,7 @@ class AnnotationsDock(QWidget):
         self._following = True
         self._session.changed.connect(self._soon)
         self._session.job_changed.connect(self._soon)
+        self._session.reviewed_changed.connect(self._write_on_canvas)
         self._viewer.dims.events.point.connect(self._show_slice)
         self._viewer.layers.selection.events.changed.connect(self._soon)
         self._viewer.events.theme.connect(self._show_theme)
@@ -214,6 +215,7 @@ class AnnotationsDock(QWidget):
             dock.visibilityChanged.disconnect(self._come_forward)
         self._session.changed.disconnect(self._soon)
         self._session.job_changed.disconnect(self._soon)
+        self._session.reviewed_changed.disconnect(self._write_on_canvas)
         self._settle.stop()
         self._reading.stop()
         self._keys.unbind()
@@ -323,13 +325,13 @@ class AnnotationsDock(QWidget):
 
     def _show_slice(self, *_: Any) -> None:
         """Show what belongs to the slice in view; quick, for it follows the slider."""
+        self._write_on_canvas()
         info = self._current_info()
         pairing = None if info is None else info.pairing
         if info is None or pairing is None:
             self.form.buttons.set_slice("", False)
             self.form.buttons.set_roles(None if info is None else info.mark.role, None)
             self.form.sentence.hide()
-            self._canvas.clear()
             return
         index = shown_index(self._viewer.dims.point, pairing.image, pairing.full_fit)
         self.form.strip.set_current(index)
@@ -337,12 +339,22 @@ class AnnotationsDock(QWidget):
         title = f"Slice {index}" if first == last else f"Slices {first}–{last}"
         self.form.buttons.set_slice(title, info.slices > 1)
         self.form.buttons.set_roles(info.mark.role, self._pressed(info, index))
-        group = self._group(pairing)
-        text = slice_sentence(group, self._session.contents, index)
+        text = slice_sentence(self._group(pairing), self._session.contents, index)
         self.form.sentence.setText(text)
         self.form.sentence.setVisible(bool(text))
-        if self._following:
-            self._canvas.write(canvas_text(group, self._session.contents, index, info.layer))
+
+    def _write_on_canvas(self) -> None:
+        """Write the roles on the slice in view, of the annotation under review if there is one."""
+        reviewed = next((i for i in self._infos if i.layer is self._session.reviewed), None)
+        info = reviewed or self._current_info()
+        pairing = None if info is None else info.pairing
+        if info is None or pairing is None:
+            self._canvas.clear()
+        elif self._following:
+            with suppress(ReferenceError):  # the viewer may be gone before its window
+                index = shown_index(self._viewer.dims.point, pairing.image, pairing.full_fit)
+                text = canvas_text(self._group(pairing), self._session.contents, index, info.layer)
+                self._canvas.write(text)
 
     def _pressed(self, info: AnnotationInfo, index: int) -> Role | None:
         """Return the role of a slice; none where it has to be marked by itself to count as clean."""

@@ -74,13 +74,18 @@ def _role_there(pairing: Pairing, contents: Contents, index: int) -> str:
     return role_text(role)
 
 
+def place_text(pairing: Pairing, index: int, most: int = 32) -> str:
+    """Return what a slice is called: ``"slice 3"``, and a single picture by its image's name."""
+    return f"slice {index}" if pairing.full_fit.leading else f"'{brief(pairing.image.name, most)}'"
+
+
 def slice_sentence(group: Sequence[Pairing], contents: Contents, index: int) -> str:
     """Return what is made of a slice where that is not plain from its role; empty if it is."""
     marked = [pairing for pairing in group if pairing.mark.role_of(index) in _COUNTING]
     if not marked or any(contents.known(pairing, index) is None for pairing in marked):
         return ""
-    stack = bool(group[0].full_fit.leading)
-    subject = f"Slice {index}" if stack else f"'{brief(group[0].image.name)}'"
+    place = place_text(group[0], index)
+    subject = f"{place[0].upper()}{place[1:]}"
     use = use_of(marked, contents, index)
     if use is None:
         return f"{subject}: nothing is annotated there, it is left out."

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_noisyseg.annotation.classes import LARGEST_VALUE, MOST_CLASSES
+from napari_noisyseg.annotation.classes import MOST_CLASSES
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.annotated import Content
 from napari_noisyseg.plugin.layers.pairing import Pairing
-from napari_noisyseg.plugin.planning.plan_text import counted
+from napari_noisyseg.plugin.planning.plan_text import counted, odd_label_text, odd_labels
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -30,7 +30,7 @@ def warning_of(pairing: Pairing, known: Sequence[Content | None]) -> str:
     """
     seen = [content for content in known if content is not None]
     return (
-        _too_many(seen)
+        _wrong_labels(pairing, seen)
         or _empty(pairing, seen, len(known))
         or _lies_elsewhere(pairing)
         or _unseen(pairing, known)
@@ -38,12 +38,12 @@ def warning_of(pairing: Pairing, known: Sequence[Content | None]) -> str:
     )
 
 
-def _too_many(seen: Sequence[Content]) -> str:
+def _wrong_labels(pairing: Pairing, seen: Sequence[Content]) -> str:
     values = frozenset[int]().union(*(content.values for content in seen))
     if len(values) > MOST_CLASSES:
         return "More than 256 labels: paint one label per class, not one per object."
-    odd = [value for value in values if not 0 <= value <= LARGEST_VALUE]
-    return f"Label {odd[0]}: classes are numbers from 0 to {LARGEST_VALUE}." if odd else ""
+    odd = odd_labels(values)
+    return odd_label_text(odd[0], pairing.layer.name) if odd else ""
 
 
 def _empty(pairing: Pairing, seen: Sequence[Content], count: int) -> str:

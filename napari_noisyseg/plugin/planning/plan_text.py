@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ class Counts:
         Number of channels of each image layer.
     clean_classes, noisy_classes
         The labels that are classes in the annotations of one role.
+    odd
+        A label that is negative or too large to be a class, and the clean or noisy layer with it.
     """
 
     clean: int = 0
@@ -55,6 +57,7 @@ class Counts:
     channels: tuple[int, ...] = ()
     clean_classes: frozenset[int] = frozenset()
     noisy_classes: frozenset[int] = frozenset()
+    odd: tuple[int, str] | None = None
 
     @classmethod
     def of(cls, used: Used, dimensions: int, values: Values, contents: Contents) -> Counts:
@@ -105,6 +108,14 @@ class Counts:
             channels=tuple(images.values()),
             clean_classes=classes[Role.CLEAN],
             noisy_classes=classes[Role.NOISY],
+            odd=min(
+                (
+                    (label, pairing.layer.name)
+                    for pairing, labels in found[Role.CLEAN] | found[Role.NOISY]
+                    for label in odd_labels(values.classes(labels, pairing))
+                ),
+                default=None,
+            ),
         )
 
 
@@ -113,6 +124,19 @@ def _channels(pairing: Pairing) -> int:
     if axis is None:
         return 1
     return 3 if axis < 0 else int((image.data[0] if image.multiscale else image.data).shape[axis])
+
+
+def odd_labels(labels: Iterable[int]) -> list[int]:
+    """Return the labels that cannot be classes, in order."""
+    return sorted(label for label in labels if not 0 <= label <= LARGEST_VALUE)
+
+
+def odd_label_text(label: int, name: str) -> str:
+    """Say that a layer holds a label that cannot be a class, and what to do."""
+    return (
+        f"'{shown(name)}' holds the label {label}: classes are numbers from 0 to {LARGEST_VALUE}; "
+        f"renumber its labels."
+    )
 
 
 def counted(number: int, noun: str) -> str:
@@ -199,11 +223,8 @@ def _wrong_classes(counts: Counts, method: str) -> str:
             f"The {role} annotations hold more than {MOST_CLASSES} labels: paint one label per "
             f"class, not one per object."
         )
-    odd = sorted(
-        v for v in counts.clean_classes | counts.noisy_classes if not 0 <= v <= LARGEST_VALUE
-    )
-    if odd:
-        return f"An annotation holds the label {odd[0]}: classes are numbers from 0 to {LARGEST_VALUE}."
+    if counts.odd is not None:
+        return odd_label_text(*counts.odd)
     for which, found in ((Role.CLEAN, counts.clean_classes), (Role.NOISY, counts.noisy_classes)):
         if len(found) == 1 and (method not in ("clean", "plain") or which is role):
             only = "are empty" if found == {0} else f"hold label {next(iter(found))} only"

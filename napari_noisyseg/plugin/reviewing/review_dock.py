@@ -20,6 +20,7 @@ from napari_noisyseg.plugin.reviewing.suspect_list import Entry
 from napari_noisyseg.plugin.reviewing.words import (
     BUTTONS,
     Action,
+    next_clean_text,
     next_thing,
     question_text,
     row_text,
@@ -27,7 +28,7 @@ from napari_noisyseg.plugin.reviewing.words import (
 from napari_noisyseg.plugin.session import Session
 from napari_noisyseg.plugin.training.overlays import Overlays
 from napari_noisyseg.plugin.window.dock_keys import DockKey, DockKeys, dock_around
-from napari_noisyseg.plugin.window.plain_text import brief, tooltip
+from napari_noisyseg.plugin.window.plain_text import tooltip
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -246,15 +247,9 @@ class ReviewDock(QWidget):
         self._show()
 
     def _words(self, entry: Entry) -> tuple[str, str]:
-        annotation = self.search.annotations.get(entry.key[0])
-        suspect, name, classes = entry.suspect, "", None
-        if annotation is not None and len(self.search.annotations) > 1:
-            name = brief(annotation.pairing.layer.name, 24)
-        if annotation is not None and len(annotation.classes.classes) > 2:
-            values = annotation.classes.classes
-            classes = str(values[suspect.given]), str(values[suspect.proposed])
-        kind = str(suspect.kind)
-        return kind[:1].upper() + kind[1:], row_text(suspect, name, classes)
+        annotations, kind = self.search.annotations, str(entry.suspect.kind)
+        annotation, several = annotations.get(entry.key[0]), len(annotations) > 1
+        return kind[:1].upper() + kind[1:], row_text(entry.suspect, annotation, several=several)
 
     def _show(self) -> None:
         """Show the list, the next thing to do, and what was gained."""
@@ -283,7 +278,7 @@ class ReviewDock(QWidget):
             form.buttons[name].setEnabled(held is not None)
         for name in ("next", "previous"):
             form.buttons[name].setEnabled(bool(rows))
-        form.buttons["look"].setChecked(self.reviewer.bare.is_bare)
+        form.buttons["look"].setChecked(self.reviewer.sight.is_bare)
         title = session.history.undo_title
         form.buttons["undo"].setEnabled(bool(title))
         form.buttons["undo"].setToolTip(tooltip(f"Undo: {title}" if title else "Nothing to undo."))
@@ -292,10 +287,11 @@ class ReviewDock(QWidget):
         again = bool(self.reviewer.method) and bool(self.search.keys)
         form.again.setEnabled(not running)
         form.again.setVisible(again and thing.action != "again")
-        best = None if running else self.search.annotate_next
+        annotations, best = self.search.annotations, None if running else self.search.annotate_next
         form.next_clean.setVisible(best is not None)
         if best is not None:
-            form.next_clean.setText(f"Annotate slice {best[1]}")
+            pairing, several = annotations[best[0]].pairing, len(annotations) > 1
+            form.next_clean.setText(next_clean_text(pairing, best[1], several=several))
 
 
 def _timer(parent: QWidget, act: Any) -> QTimer:

@@ -14,15 +14,20 @@ from napari_noisyseg.plugin.layers.annotated import read_labels
 from napari_noisyseg.plugin.layers.geometry import shown_index
 from napari_noisyseg.plugin.predicting.predictions import Predictions
 from napari_noisyseg.plugin.reviewing.again import last_dice, last_run, method_of, train_again
-from napari_noisyseg.plugin.reviewing.bare_view import BareView
 from napari_noisyseg.plugin.reviewing.brush import Brush
 from napari_noisyseg.plugin.reviewing.examining import SliceFound
 from napari_noisyseg.plugin.reviewing.from_shapes import labels_of_shapes
 from napari_noisyseg.plugin.reviewing.outline_layers import OutlineLayers
 from napari_noisyseg.plugin.reviewing.search import Annotation, Search
 from napari_noisyseg.plugin.reviewing.settling import Settling
+from napari_noisyseg.plugin.reviewing.sight import Sight
 from napari_noisyseg.plugin.reviewing.suspect_list import Entry, Filter, SuspectList
-from napari_noisyseg.plugin.reviewing.view import show_region, shows_planes, wide_window
+from napari_noisyseg.plugin.reviewing.view import (
+    place_of,
+    show_region,
+    shows_planes,
+    wide_window,
+)
 from napari_noisyseg.plugin.window.notices import Told, show
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ class Reviewer:
         Emitted when there is something else to show.
     suspects
         The list; `SuspectList.held` is what the user looks at.
-    settling, brush, outlines, bare
+    settling, brush, outlines, sight
         What decides, paints and draws, and what hides all else.
     method
         The way of learning of the newest run; empty without one.
@@ -62,7 +67,7 @@ class Reviewer:
         self.suspects = SuspectList()
         self.outlines = OutlineLayers(session.viewer)
         self.brush = Brush(self.settling)
-        self.bare = BareView(session.viewer)
+        self.sight = Sight(session)
         self.method = ""
         self._after: Entry | None = None
         self._restored: list[Entry] = []
@@ -121,7 +126,7 @@ class Reviewer:
         if entry is None or (layer := self._labels(entry)) is None:
             return
         self.suspects.held = entry  # by hand one at a time
-        self.bare.restore()  # who paints wants to see it
+        self.sight.cover()  # who paints wants to see it
         label = self._label(entry)
         self._after = self._following_of([entry])
         with Told():
@@ -142,7 +147,7 @@ class Reviewer:
 
     def look(self) -> None:
         """Hide what covers the image, or show it again."""
-        self.bare.toggle([one.pairing.layer for one in self.search.annotations.values()])
+        self.sight.toggle([one.pairing.layer for one in self.search.annotations.values()])
         self.changed.emit()
 
     def go_to_next_clean(self) -> None:
@@ -152,10 +157,11 @@ class Reviewer:
             return
         self.brush.put_down()
         self._let_go()
-        pairing = self.search.annotations[key[0]].pairing
-        whole = (0, 0, *pairing.full_fit.full)
-        show_region(self.session.viewer, pairing.image, pairing.full_fit, key[1], whole)
-        self.session.viewer.layers.selection.active = pairing.layer
+        viewer, pairing = self.session.viewer, self.search.annotations[key[0]].pairing
+        image, fit, whole = pairing.image, pairing.full_fit, (0, 0, *pairing.full_fit.full)
+        show_region(viewer, image, fit, key[1], whole)
+        self.sight.look_at(place_of(viewer, image, fit, whole))
+        viewer.layers.selection.active = pairing.layer
         self.changed.emit()
 
     def undo(self) -> None:
@@ -211,6 +217,8 @@ class Reviewer:
             self.brush.put_down()
             self.suspects.held = None
             self.outlines.clear_in_turns()
+            self._look_away()
+        self.sight.take_new()
         self.watch()
 
     def take_run(self) -> None:
@@ -242,7 +250,7 @@ class Reviewer:
             self.choose(there[0], there)
 
     def outline(self) -> None:
-        """Outline what is looked at, as annotated and as proposed."""
+        """Outline what is looked at, as annotated and as proposed, on its own picture."""
         entry = self.suspects.held
         annotation = None if entry is None else self.search.annotations.get(entry.key[0])
         if entry is None or annotation is None:
@@ -253,16 +261,16 @@ class Reviewer:
         corrected = given.copy()
         corrected[suspect.window][suspect.mask] = suspect.proposed
         classes = suspect.given, suspect.proposed
-        window = wide_window(suspect.box, given.shape)
-        self.outlines.show(
-            pairing.image, pairing.full_fit, index, given, corrected, classes, window
-        )
+        image, fit, window = pairing.image, pairing.full_fit, wide_window(suspect.box, given.shape)
+        self.sight.look_at(place_of(self.session.viewer, image, fit, window))
+        self.session.reviewed = pairing.layer
+        self.outlines.show(image, fit, index, given, corrected, classes, window)
 
     def leave(self) -> None:
         """Let the brush and the outlines go; what was hidden is seen again."""
-        self.bare.restore()
         self.brush.put_down()
-        self.outlines.clear()
+        self._look_away()
+        self.sight.leave()
 
     def _decide(self, word: str, entries: Sequence[Entry], act: Callable[[Entry], object]) -> None:
         """Decide about suspects, several in one step, and go to the next one.
@@ -315,17 +323,27 @@ class Reviewer:
             return None
         if entry not in self.suspects.entries:
             return None
-        pairing = self.search.annotations[entry.key[0]].pairing
-        viewer = self.session.viewer
-        shown = shown_index(viewer.dims.point, pairing.image, pairing.full_fit)
-        if shown != entry.key[1] or not shows_planes(viewer):
+        if not self._is_seen(entry):
             self.choose(entry)
             return None
         return entry
 
+    def _is_seen(self, entry: Entry) -> bool:
+        """Whether a suspect is on the screen: on the slice in view, and nothing lies over it."""
+        viewer, pairing = self.session.viewer, self.search.annotations[entry.key[0]].pairing
+        image, fit = pairing.image, pairing.full_fit
+        if not shows_planes(viewer) or shown_index(viewer.dims.point, image, fit) != entry.key[1]:
+            return False
+        return self.sight.shows(place_of(viewer, image, fit, entry.suspect.box))
+
     def _let_go(self) -> None:
         self.suspects.held = None
+        self._look_away()
+
+    def _look_away(self) -> None:
         self.outlines.clear()
+        self.sight.look_at(None)
+        self.session.reviewed = None
 
     def _label(self, entry: Entry) -> int | None:
         """Return the proposed label; None: the layer has none that could be written."""
@@ -374,5 +392,5 @@ class Reviewer:
         if entry is not None and entry in self.suspects.entries:
             self.choose(entry)
         else:
-            self.outlines.clear()
+            self._look_away()
             self.changed.emit()

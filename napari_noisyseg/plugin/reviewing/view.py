@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.annotation.suspect import Box
 from napari_noisyseg.plugin.layers.geometry import Fit, overlay_arguments, point_of
+from napari_noisyseg.plugin.reviewing.pictures import Place
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -22,7 +23,7 @@ LEAST = 8
 
 
 def show_region(viewer: Viewer, image: Image, fit: Fit, index: int, box: Box) -> None:
-    """Show a box on a slice of an image; what is visible, and how, stays as it is.
+    """Show a box on a slice of an image, in two dimensions; which layers are seen stays as it is.
 
     Parameters
     ----------
@@ -35,11 +36,10 @@ def show_region(viewer: Viewer, image: Image, fit: Fit, index: int, box: Box) ->
     box
         Top, left, bottom, right in pixels; bottom and right are just outside.
     """
+    viewer.dims.ndisplay = 2
     if not shows_planes(viewer):
         viewer.dims.order = tuple(range(viewer.dims.ndim))
     viewer.dims.point = point_of(index, viewer.dims.point, image, fit)
-    if viewer.dims.ndisplay != 2:
-        return
     (low, high), (first, last) = _extents(image, fit, (box, (0, 0, *fit.full)))
     pixel = np.abs(np.asarray(image.scale, float))[-2:]
     wanted = SHARE * np.maximum(high - low, LEAST * pixel)
@@ -55,9 +55,15 @@ def show_region(viewer: Viewer, image: Image, fit: Fit, index: int, box: Box) ->
 
 
 def shows_planes(viewer: Viewer) -> bool:
-    """Whether the last two axes are those on the canvas, and not a cut across the slices."""
+    """Whether the last two axes are those on the canvas: no cut across the slices, nor a volume."""
     dims = viewer.dims
-    return dims.ndisplay != 2 or set(dims.order[-2:]) == {dims.ndim - 2, dims.ndim - 1}
+    return dims.ndisplay == 2 and set(dims.order[-2:]) == {dims.ndim - 2, dims.ndim - 1}
+
+
+def place_of(viewer: Viewer, image: Image, fit: Fit, box: Box) -> Place:
+    """Return where a box on the slice in view of an image lies in the world."""
+    ((low, high),) = _extents(image, fit, (box,))
+    return Place(image, low, high, tuple(viewer.dims.point))
 
 
 def canvas_size(viewer: Viewer) -> tuple[int, int]:

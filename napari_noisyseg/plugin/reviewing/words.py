@@ -10,18 +10,22 @@ from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.suspect import Kind, Suspect
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.marks import read_mark
-from napari_noisyseg.plugin.layers.pairing import images_of, is_annotation
+from napari_noisyseg.plugin.layers.pairing import Pairing, images_of, is_annotation
 from napari_noisyseg.plugin.marking.next_step import next_step
+from napari_noisyseg.plugin.marking.slice_text import place_text
 from napari_noisyseg.plugin.planning.plan_text import counted
 from napari_noisyseg.plugin.reviewing.again import CleanDice
 from napari_noisyseg.plugin.training.training_words import progress_text
+from napari_noisyseg.plugin.window.plain_text import brief
 
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-    from napari_noisyseg.plugin.reviewing.search import Search
+    from napari_noisyseg.plugin.reviewing.search import Annotation, Search
     from napari_noisyseg.plugin.reviewing.suspect_list import Entry
     from napari_noisyseg.plugin.session import Session
+
+_SHORT = 12  # characters of a name that fit on half a row
 
 Action = Literal["", "annotations", "training", "predict", "again"]
 """What the button below the sentence leads to."""
@@ -169,14 +173,37 @@ def gains_text(regions: int, pixels: int, before: CleanDice | None, after: Clean
     return " ".join(parts)
 
 
-def row_text(suspect: Suspect, layer: str = "", class_names: tuple[str, str] | None = None) -> str:
-    """Return the second line of a row: where, how large, how sure."""
+def row_text(suspect: Suspect, annotation: Annotation | None, *, several: bool) -> str:
+    """Return the second line of a row: where, how large, how sure.
+
+    Parameters
+    ----------
+    suspect
+        What the row is about.
+    annotation
+        Where it was found; None if that is not under review any more.
+    several
+        Whether there are several annotations under review, which are told apart by name then.
+    """
     size = f"{suspect.area} px"
     if suspect.unit != "px":
         size += f" ({suspect.world_area:.3g} {suspect.unit}²)"
-    parts = [f"slice {suspect.page}", size, f"sure {suspect.credibility:.2f}"]
-    if class_names is not None:
-        parts.insert(0, f"{class_names[0]} → {class_names[1]}")
-    if layer:
-        parts.append(layer)
+    parts = [size, f"sure {suspect.credibility:.2f}"]
+    if annotation is None:
+        return " · ".join(parts)
+    if annotation.pairing.full_fit.leading:
+        parts.insert(0, f"slice {suspect.page}")
+    values = annotation.classes.classes
+    if len(values) > 2:
+        parts.insert(0, f"{values[suspect.given]} → {values[suspect.proposed]}")
+    if several:
+        parts.append(brief(annotation.pairing.layer.name, 24))
     return " · ".join(parts)
+
+
+def next_clean_text(pairing: Pairing, index: int, *, several: bool) -> str:
+    """Return what the button says that goes to a slice, or a single picture, to annotate cleanly."""
+    where = place_text(pairing, index, _SHORT)
+    if several and pairing.full_fit.leading:
+        where += f" of '{brief(pairing.layer.name, _SHORT)}'"
+    return f"Annotate {where}".replace("&", "&&")  # or Qt takes what follows for a key

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.annotation.examples import Example
-from napari_noisyseg.errors import UserError
+from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import open_regular
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.effort import teachers_share
@@ -117,7 +117,11 @@ def work(orders: list[Order], mailbox: Mailbox, control: Control) -> None:
             order.prepare()
             ended = _Worker(order, mailbox, control).run()
     except BaseException as error:  # noqa: BLE001 - a thread's exception has nobody else to hear it
-        logger.error("the training failed\n%s", text_of(error))
+        text = text_of(error)  # also lets go of what its frames hold
+        if isinstance(error, UserError | StoppedError):
+            logger.info("the training was refused or stopped: %s", error)
+        else:
+            logger.error("the training failed\n%s", text)
         # What was refused before any work began would be refused again.
         resumable = not isinstance(error, UserError) and os.path.exists(out / "checkpoint.pt")
         ended = Ended("failed", describe_failure(error, resumable=resumable))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_noisyseg.annotation.classes import NOT_ANNOTATED
@@ -151,3 +152,56 @@ def test_changed_images_and_new_ones_are_both_told_of(lab: Any, data: Path) -> N
     assert "no trust was learned for 2: the model alone judges these" in answer.out
     suspects = list(csv.DictReader(Path("out/suspects.csv").read_text().splitlines()))
     assert ("Nothing contradicts" in Path("out/report.html").read_text()) == (not suspects)
+
+
+def test_pictures_that_have_a_whole_clean_mask_are_not_proposed(lab: Any, data: Path) -> None:
+    def also_clean(noisy: str, clean: str) -> Path:
+        for part in ("img", "gt"):
+            source = data / f"noisy_{part}" / f"{noisy}.png"
+            shutil.copy(source, data / f"clean_{part}" / f"{clean}.png")
+        return data / "clean_gt" / f"{clean}.png"
+
+    def proposed(out: str) -> set[str]:
+        lab.cli("review", "run", "--data", data, "--out", out, "--pictures", "0")
+        rows = csv.DictReader(Path(out, "images.csv").read_text().splitlines())
+        return {row["image"] for row in rows if row["annotate_next"]}
+
+    config = lab.path / "run" / "config.toml"
+    config.write_text("ignore_value = 9\n" + config.read_text())
+    also_clean("a0", "other_name")
+    part = also_clean("a1", "a1")
+    mask = read_mask(part)[0].astype(np.uint8)
+    mask[:2] = 9
+    Image.fromarray(mask).save(part)
+    assert proposed("out") == {"a1", "a2"}
+    (data / "noisy_settled").mkdir()
+    Image.fromarray(np.ones((24, 24), np.uint8)).save(data / "noisy_settled" / "a2.png")
+    assert proposed("again") == {"a1"}
+    shutil.rmtree(data / "clean_img")
+    shutil.rmtree(data / "clean_gt")
+    assert proposed("without") == {"a0", "a1"}
+
+
+def test_slices_without_a_label_have_no_quality_and_stand_last(lab: Any, data: Path) -> None:
+    for part in ("img", "gt"):
+        for name in ("a0", "a1"):
+            page = read_mask(data / f"noisy_{part}" / f"{name}.png")[0].astype(np.uint8)
+            blank = np.full_like(page, 9)
+            stack = np.stack(
+                [blank, page if name == "a0" else blank] if part == "gt" else [page] * 2
+            )
+            (data / f"noisy_{part}" / f"{name}.png").unlink()
+            tifffile.imwrite(
+                data / f"noisy_{part}" / f"{name}.tif", stack, metadata={"axes": "ZYX"}
+            )
+    config = lab.path / "run" / "config.toml"
+    config.write_text("ignore_value = 9\n" + config.read_text())
+    shutil.rmtree(lab.path / "run" / "weights")
+    answer = lab.cli("review", "run", "--data", data, "--out", "out", "--pictures", "0")
+    tables = {p.name: p.read_text() for p in Path("out").iterdir()}
+    assert not any("nan" in text for text in (answer.out, *tables.values()))
+    slices = list(csv.DictReader(tables["slices.csv"].splitlines()))
+    assert [row["expected_dice"] == "" for row in slices] == [False, True, True, True]
+    images = list(csv.DictReader(tables["images.csv"].splitlines()))
+    assert [row["expected_dice"] == "" for row in images] == [False, False, True]
+    assert all(float(row["certainty"]) <= 1 for row in images + slices)

@@ -265,3 +265,18 @@ def test_axes_in_another_order_show_the_same_region(dock, viewer, layer, qtbot):
     assert np.allclose(viewer.scene.camera.center[-2:], (rows, columns))
     press(viewer, qtbot, Qt.Key.Key_A)
     assert not np.array_equal(layer.data, crowd())
+
+
+def test_in_three_dimensions_a_place_is_shown_first_and_decided_then(dock, viewer, layer, qtbot):
+    entry = found(dock, qtbot)[Kind.TOO_LARGE]
+    click(dock, qtbot, entry)
+    before, middle = layer.data.copy(), viewer.scene.camera.center[-2:]
+    for key in (Qt.Key.Key_A, Qt.Key.Key_H):
+        viewer.dims.ndisplay = 3
+        press(viewer, qtbot, key)
+        assert (viewer.dims.ndisplay, viewer.dims.current_step[0]) == (2, entry.key[1])
+        assert np.allclose(viewer.scene.camera.center[-2:], middle)
+        assert np.array_equal(layer.data, before)
+        assert layer.mode == "pan_zoom"
+    press(viewer, qtbot, Qt.Key.Key_A)
+    assert np.array_equal(layer.data[2], truth()[2])
