@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from napari_noisyseg.errors import UserError
 
-LARGEST = 1e38
-"""Largest magnitude of a pixel: float32, which ends at 3.4e38, must hold the difference of two."""
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest magnitude of a pixel: what a network computes with holds no more, 3.4e38."""
 
 
 def check_numbers(pixels: NDArray[Any], where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING, Any
 
 from napari_noisyseg.cli.arguments import Once, file_path, number, whole_number
@@ -159,9 +160,11 @@ def _tell(
 ) -> None:
     """Print what was found."""
     count = len(outcome.qualities)
-    console.say(
-        f"{count} annotation{'s' * (count != 1)}, expected Dice {outcome.expected_dice:.3f} on average"
+    nothing = math.isnan(outcome.expected_dice)
+    dice = (
+        "nothing annotated" if nothing else f"expected Dice {outcome.expected_dice:.3f} on average"
     )
+    console.say(f"{count} annotation{'s' * (count != 1)}, {dice}")
     if outcome.changed:
         number = len(outcome.changed)
         console.warn(
@@ -183,7 +186,8 @@ def _tell(
             f"{annotator.annotator}: {annotator.images} images, expected Dice "
             f"{annotator.expected_dice:.3f}, lowest {annotator.worst:.3f}"
         )
-    console.say(f"annotate next: {', '.join(map(shown, outcome.annotate_next[:3]))}")
+    if outcome.annotate_next:
+        console.say(f"annotate next: {', '.join(map(shown, outcome.annotate_next[:3]))}")
     if wishes.apply_above is not None:
         console.say(
             f"{outcome.applied} of {outcome.suspects} proposals applied: {outcome.changed_pixels} "

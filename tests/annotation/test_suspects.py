@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from napari_noisyseg.annotation.ranking import credibility, priority
+from napari_noisyseg.annotation.quality import ExpectedOverlap, Move
+from napari_noisyseg.annotation.ranking import credibility, priority, rises
 from napari_noisyseg.annotation.suspects import (
     Kind,
     Suspect,
@@ -316,20 +317,20 @@ def test_both_halves_of_an_object_in_the_wrong_place_are_worth_settling():
     assert ranked([rim, spurious]) == [spurious, rim]
 
 
-def test_the_gain_is_the_mean_of_before_and_after_all_others():
-    large, small = (
-        disc(96, row, row, radius).astype(np.int16) for row, radius in ((30, 16), (74, 8))
-    )
-    true = large | small
+def test_a_proposal_raises_at_least_half_of_what_it_does_after_all_others():
+    def overlap(background: float, marked: float, expected: float) -> ExpectedOverlap:
+        return ExpectedOverlap(
+            *np.array(
+                [[background, 0], [1000 - marked, marked], [1000 - expected, expected], [1, 1]]
+            )
+        )
 
-    def dice(given: np.ndarray) -> float:
-        trust, chances = witnesses(given, true)
-        return review_image(given[None], trust[None], chances[None]).quality.expected_dice
-
-    suspects = found(true * 0, true)
-    for suspect, own, other in zip(suspects, (large, small), (small, large), strict=True):
-        rise = (dice(own) - dice(true * 0) + dice(true) - dice(other)) / 2
-        assert suspect.gain == pytest.approx(rise * suspect.credibility, abs=0.01)
+    # All in the wrong place: without the right one it makes no difference whether the other goes.
+    missing, spurious = Move(0, 1, 100, 0, 100), Move(1, 0, 100, 0, 100)
+    assert rises(overlap(800, 100, 100), [missing, spurious]) == pytest.approx([2 / 3, 1 / 6])
+    # Of two that are missing each raises more alone than after the other.
+    small = Move(0, 1, 50, 0, 50)
+    assert rises(overlap(850, 0, 150), [missing, small]) == pytest.approx([0.8, 0.5])
 
 
 def test_the_settled_share_of_a_stack_is_of_its_annotated_pixels():

@@ -9,7 +9,7 @@ from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.learning.correction import Correction, Teachers, area_error
 from napari_noisyseg.learning.noise_model import SURE, ambiguous, rater_of
 
-from .test_correction import blurred, disc, triangles, truths
+from .drawn_teachers import blurred, disc, triangles, truths
 
 IMAGES, EMPTY = 24, 16
 

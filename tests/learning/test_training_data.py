@@ -335,7 +335,7 @@ def test_images_of_one_value_are_not_divided_by_what_rounding_leaves(value: floa
     assert card.mean == pytest.approx([value])
 
 
-@pytest.mark.parametrize("value", [1e39, -1e150, 2e38])
+@pytest.mark.parametrize("value", [1e39, -1e150, 4e38])
 def test_numbers_too_large_for_the_training_are_said_to_need_another_unit(value: float) -> None:
     pixels = CLEAN[1].read_image().astype(np.float64)
     pixels[0, 0, 3, 4] = value

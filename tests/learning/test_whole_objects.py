@@ -15,7 +15,7 @@ from napari_noisyseg.learning.whole_objects import (
     contradictions,
 )
 
-from .test_correction import blurred, disc, truths
+from .drawn_teachers import blurred, disc, truths
 
 SIDE = 40
 

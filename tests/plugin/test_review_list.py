@@ -73,6 +73,9 @@ def test_what_is_not_known_yet_is_no_suspect():
     assert len(examine(order(labels, truth, trust=without_trust)).sightings) == 2
     inside = examine(order(labels, truth, inside=(32, 64)))
     assert [one.suspect.box for one in inside.sightings] == [LARGE]
+    (known,) = examine(order(labels[:32], truth[:32])).sightings
+    for same in (found, inside):  # what is not known makes nobody less sure of the rest
+        assert same.sightings[0].suspect.credibility == pytest.approx(known.suspect.credibility)
 
 
 def test_maps_of_a_coarser_level_are_brought_to_the_size_of_the_annotation():

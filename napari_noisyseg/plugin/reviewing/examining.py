@@ -126,16 +126,17 @@ def examine(order: SliceOrder) -> SliceFound:
     labels = order.read_labels()
     given = order.classes.indices(labels)
     changed = _changed(order, labels, given)
-    if order.inside is not None:
-        given[order.inside[0] :] = -1
-        given[:, order.inside[1] :] = -1
     chances, trust = _sized(order.chances, given.shape), order.trust
+    if order.inside is not None:
+        height, width = order.inside
+        chances = chances.copy()
+        given[height:] = given[:, width:] = -1
+        chances[:, height:] = chances[:, :, width:] = np.nan
     known = np.isfinite(chances).all(0)
     if not known.any():
         return SliceFound(order.key, (), False, order.settled)
     foreign = given >= max(2, len(chances))
     given[foreign | ~known] = -1
-    chances = np.nan_to_num(chances, nan=0.5)
     if trust is not None:
         trust = _sized(trust[None], given.shape)[0]
         if not np.isfinite(trust).any():
