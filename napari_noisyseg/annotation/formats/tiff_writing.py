@@ -24,16 +24,9 @@ from napari_noisyseg.annotation.formats.tiff_structure import count_pages, descr
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK = 0, 1, 2, 3, 5
 _SEPARATE = 2
 _PLAIN_ALPHA = 2  # TIFF's name for alpha that the colours are not multiplied with; 1 if they are
-_NONE, _DEFLATE, _PACKBITS = 1, 8, 32773
-_COMPRESSIONS = (
-    _NONE,
-    5,
-    _DEFLATE,
-    _PACKBITS,
-    32946,
-    34925,
-    50000,
-)  # LZW, deflate, LZMA, Zstandard
+_NONE, _LZW, _DEFLATE, _PACKBITS, _OLD_DEFLATE = 1, 5, 8, 32773, 32946
+_LZMA, _ZSTANDARD = 34925, 50000
+_COMPRESSIONS = (_NONE, _LZW, _DEFLATE, _PACKBITS, _OLD_DEFLATE, _LZMA, _ZSTANDARD)
 _PREDICTORS = {"u": 2, "i": 2, "f": 3}  # differences of whole numbers, of floats
 _TILE_UNIT = 16  # the sides of tiles are multiples of it
 _OME_PIXELS = re.compile(r"<(?:\w+:)?Pixels\b[^>]*>")
