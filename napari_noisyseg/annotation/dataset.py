@@ -6,12 +6,9 @@ import hashlib
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label as components
-from skimage.measure import regionprops
 
 from napari_noisyseg.annotation.classes import (
     LARGEST_VALUE,
@@ -21,39 +18,14 @@ from napari_noisyseg.annotation.classes import (
     present_values,
 )
 from napari_noisyseg.annotation.corrections import split_settled
-from napari_noisyseg.annotation.digests import labels_digest, picture_digest
 from napari_noisyseg.annotation.examples import Example, Labels, Pixels
+from napari_noisyseg.annotation.facts import Facts, facts_of, object_sizes_of
 from napari_noisyseg.annotation.numbers import check_numbers
+from napari_noisyseg.annotation.pairs import Pair, take_pairs
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.annotation.wording import brief, counted, names
 from napari_noisyseg.errors import StoppedError, UserError
 from napari_noisyseg.files import shown
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the pass found out about one example.
-
-    Attributes
-    ----------
-    shape
-        (pages, height, width).
-    picture
-        Hash of the image's pixels: equal for the same picture under two names.
-    labels
-        Hash of the annotation; empty without one.
-    whole
-        Whether every pixel is annotated.
-    count, total, squares
-        Number of pixels, and per channel their sum and sum of squares, for the normalisation.
-    """
-
-    shape: tuple[int, int, int]
-    picture: str
-    labels: str
-    whole: bool
-    count: int
-    total: NDArray[np.float64]
-    squares: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +36,7 @@ class DataSet:
     ----------
     noisy, clean, test
         The examples of each role. A noisy annotation of a picture that has a clean one of every
-        pixel is left out, whatever the method.
+        pixel is in `pairs` instead, whatever the method.
     kinds
         The classes: their values in masks, and the value that means not annotated.
     channels
@@ -73,6 +45,8 @@ class DataSet:
         What was found about each example.
     notices
         What the user should know, a sentence each.
+    pairs
+        Noisy annotations of clean pictures.
     """
 
     noisy: tuple[Example, ...]
@@ -83,6 +57,7 @@ class DataSet:
     facts: dict[Example, Facts]
     object_sizes: tuple[float, ...]
     notices: tuple[str, ...] = field(default=())
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -123,7 +98,9 @@ class DataSet:
     def fingerprint(self) -> str:
         """Hash of the examples' pictures, annotations, names and roles: the same for the same data."""
         digest = hashlib.blake2b(digest_size=16)
-        for role, group in (("noisy", self.noisy), ("clean", self.clean), ("test", self.test)):
+        paired = [pair.noisy for pair in self.pairs]
+        roles = {"noisy": self.noisy, "clean": self.clean, "test": self.test, "paired": paired}
+        for role, group in roles.items():
             for example in group:
                 found = self.facts[example]
                 parts = (role, example.name, example.annotator, found.picture, found.labels)
@@ -157,7 +134,7 @@ def survey(
         yield done, len(order)
         image, labels = _read(example)
         _check_channels(example, image, facts, order)
-        facts[example] = _facts(image, labels, ignore_value)
+        facts[example] = facts_of(image, labels, ignore_value)
         if labels is not None:
             present = present_values(labels, example.label_origin) - {ignore_value, NOT_ANNOTATED}
             if example.settled_part and not present:
@@ -165,7 +142,7 @@ def survey(
                 continue
             found_values[example] = present
             if example.role is Role.CLEAN and not example.settled_part:
-                object_sizes.extend(_object_sizes(labels, ignore_value))
+                object_sizes.extend(object_sizes_of(labels, ignore_value))
     yield len(order), len(order)
 
     judges = by_role[Role.CLEAN] or by_role[Role.NOISY]
@@ -174,7 +151,7 @@ def survey(
     _refuse_single_class(by_role, found_values)
     for example, present in found_values.items():
         kinds.check(present, example.label_origin)
-    noisy, notices = _without_pairs(by_role, facts)
+    noisy, pairs, notices = take_pairs(by_role[Role.NOISY], by_role[Role.CLEAN], facts)
     return DataSet(
         noisy=tuple(noisy),
         clean=tuple(by_role[Role.CLEAN]),
@@ -184,6 +161,7 @@ def survey(
         facts=facts,
         object_sizes=tuple(object_sizes),
         notices=(*_leaks(by_role, facts), *notices, *_settled(by_role[Role.CLEAN])),
+        pairs=tuple(pairs),
     )
 
 
@@ -210,8 +188,8 @@ def _read(example: Example) -> tuple[Pixels, Labels | None]:
     shape = (image.shape[0], *image.shape[2:])
     if labels is not None and labels.shape != shape:
         raise UserError(
-            f"mask '{_brief(example.label_origin)}' is {_size(labels.shape)} but its image "
-            f"'{_brief(example.origin)}' is {_size(shape)}: a mask has its image's size"
+            f"mask '{brief(example.label_origin)}' is {_size(labels.shape)} but its image "
+            f"'{brief(example.origin)}' is {_size(shape)}: a mask has its image's size"
         )
     check_numbers(image, f"image '{shown(example.origin)}'")
     return image, labels
@@ -228,41 +206,10 @@ def _check_channels(
     first = order[0]
     if first in facts and len(facts[first].total) != image.shape[1]:
         raise UserError(
-            f"image '{_brief(example.origin)}' has {_count(image.shape[1], 'channel')} but "
-            f"'{_brief(first.origin)}' has {len(facts[first].total)}: convert all images to the "
+            f"image '{brief(example.origin)}' has {counted(image.shape[1], 'channel')} but "
+            f"'{brief(first.origin)}' has {len(facts[first].total)}: convert all images to the "
             f"same kind, grey or colour"
         )
-
-
-def _facts(image: Pixels, labels: Labels | None, ignore_value: int | None) -> Facts:
-    wide = np.ascontiguousarray(image).astype(np.float64)
-    return Facts(
-        shape=(image.shape[0], image.shape[2], image.shape[3]),
-        picture=picture_digest(image),
-        labels="" if labels is None else labels_digest(labels),
-        whole=labels is not None
-        and not (ignore_value is not None and (labels == ignore_value).any())
-        and not (labels == NOT_ANNOTATED).any(),
-        count=image.shape[0] * image.shape[2] * image.shape[3],
-        total=wide.sum((0, 2, 3)),
-        squares=np.square(wide).sum((0, 2, 3)),
-    )
-
-
-def _object_sizes(labels: Labels, ignore_value: int | None) -> list[float]:
-    """Diameter of each object over the longer side of its picture: that of a disc of its area."""
-    sizes = []
-    for page in labels:
-        annotated = page[page != ignore_value] if ignore_value is not None else page
-        if annotated.size == 0:
-            continue
-        objects = page != annotated.min()
-        if ignore_value is not None:
-            objects &= page != ignore_value
-        side = max(page.shape)
-        found = regionprops(components(objects))
-        sizes += [float(np.sqrt(4 / np.pi * r.area)) / side for r in found if r.area >= 4]
-    return sizes
 
 
 def _refuse_odd_values(
@@ -299,60 +246,13 @@ def _refuse_single_class(
             )
 
 
-def _without_pairs(
-    by_role: dict[Role, list[Example]], facts: dict[Example, Facts]
-) -> tuple[list[Example], list[str]]:
-    """Leave out noisy annotations of clean pictures; a picture is known by its pixels.
-
-    A clean annotation of a part of the picture only leaves the rest to the noisy one: both train.
-    """
-    clean = [e for e in by_role[Role.CLEAN] if facts[e].whole]
-    by_picture = {facts[e].picture: e.name for e in clean}
-    by_both = {(facts[e].picture, e.name): e.name for e in clean}
-    clean_names = {e.name for e in clean}
-    # Pictures that do not tell images apart (all of them blank) leave it to the names.
-    telling = any(facts[e].picture not in by_picture for e in by_role[Role.NOISY])
-    noisy: list[Example] = []
-    pairs: set[tuple[str, str]] = set()
-    same_name: list[str] = []
-    for example in by_role[Role.NOISY]:
-        picture = facts[example].picture
-        partner = by_both.get((picture, example.name))
-        if partner is None and telling:
-            partner = by_picture.get(picture)
-        if partner is not None:
-            pairs.add((picture, partner))
-        else:
-            noisy.append(example)
-            if example.name in clean_names:
-                same_name.append(example.name)
-    notices = []
-    if pairs:
-        names = [e.name for e in clean if (facts[e].picture, e.name) in pairs]
-        notices.append(
-            f"{_count(len(pairs), 'clean image')} also {'has' if len(pairs) == 1 else 'have'} a noisy "
-            f"annotation: known as pairs, of which the noisy one is left out ({_names(names)})"
-        )
-    if same_name:
-        notices.append(
-            f"noisy and clean images share names but not pixels, so they are taken for different "
-            f"images: {_names(same_name)}"
-        )
-    if by_role[Role.NOISY] and not noisy:
-        raise UserError(
-            "every noisy image is also a clean one, and of such only the clean mask is used: give noisy "
-            "images that have no clean mask, or leave the clean masks out, or train with --method clean"
-        )
-    return noisy, notices
-
-
 def _settled(clean: Sequence[Example]) -> list[str]:
     found = [example.name for example in clean if example.settled_part]
     if not found:
         return []
     return [
-        f"{_count(len(set(found)), 'noisy image')} with settled pixels: these count as clean "
-        f"({_names(found)})"
+        f"{counted(len(set(found)), 'noisy image')} with settled pixels: these count as clean "
+        f"({names(found)})"
     ]
 
 
@@ -363,26 +263,10 @@ def _leaks(by_role: dict[Role, list[Example]], facts: dict[Example, Facts]) -> l
         both = [e for e in by_role[role] if facts[e].picture in tested]
         if both:
             named = [
-                f"'{_brief(e.origin)}' and '{_brief(tested[facts[e].picture].origin)}'"
-                for e in both
+                f"'{brief(e.origin)}' and '{brief(tested[facts[e].picture].origin)}'" for e in both
             ]
             notices.append(
                 f"warning: the same picture stands among {role} and test images, so the test "
-                f"measures flatter: {_names(named)}"
+                f"measures flatter: {names(named)}"
             )
     return notices
-
-
-def _brief(origin: str) -> str:
-    """Return an image's folder and name, for sentences that name two."""
-    return shown("/".join(Path(origin).parts[-2:]))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _names(names: Sequence[str], most: int = 5) -> str:
-    distinct = list(dict.fromkeys(map(shown, names)))
-    rest = len(distinct) - most
-    return ", ".join(distinct[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -85,6 +85,11 @@ def add_parser(commands: Any) -> None:
         "--clean", type=whole_number, default=10, metavar="N", help="clean images; default: 10"
     )
     sets.add_argument(
+        "--pairs",
+        action="store_true",
+        help="clean images keep their noisy masks beside the true ones",
+    )
+    sets.add_argument(
         "--test", type=whole_number, metavar="N", help="images to test on; default: 30 %% of all"
     )
     sets.add_argument(
@@ -185,6 +190,7 @@ def _comparison(arguments: argparse.Namespace) -> Comparison:
         clean=arguments.clean,
         test=arguments.test,
         validation=arguments.validation,
+        pairs=arguments.pairs,
         prefix=arguments.groups,
         methods=tuple(arguments.methods),
         seeds=arguments.seeds,

@@ -24,6 +24,7 @@ from napari_noisyseg.learning.batches import Batch
 from napari_noisyseg.learning.correction import Correction, Half, Teachers
 from napari_noisyseg.learning.losses import at_least_float32, image_weights, pixel_loss
 from napari_noisyseg.learning.noise_model import Floats
+from napari_noisyseg.learning.pairs import Pairs, read_pairs
 from napari_noisyseg.learning.steps import Draw, Method, StepReport
 from napari_noisyseg.learning.trust import PixelMaps, checked_maps, grid_of, together, trust_in
 from napari_noisyseg.learning.whole_objects import Seen
@@ -159,8 +160,16 @@ class Trust(Method):
             count + len(known.items),
         )
 
-    def begin(self, teachers: Sequence[Teachers | None], check: Callable[[], None]) -> None:
-        """Correct the noisy masks by the teachers, class by class; without any, leave them."""
+    def begin(
+        self,
+        teachers: Sequence[Teachers | None],
+        check: Callable[[], None],
+        pairs: Pairs | None = None,
+    ) -> None:
+        """Correct the noisy masks by the teachers and the pairs, class by class.
+
+        They stay as they are where no teacher knows the class.
+        """
         origins = [self.noisy.origin(item) for item in range(len(self.posterior.grids))]
         fresh = []
         for label, taught in enumerate(teachers, 1):
@@ -170,9 +179,14 @@ class Trust(Method):
                 continue
             every = zip(taught.mean, whole.masks, whole.annotated, strict=True)
             for images in alike(origins, [agreement(*one) for one in every]):
-                own = whole
+                own, annotators = whole, None
                 if len(images) < len(origins):
                     own = self._correction(label, images, check)
+                    annotators = {origins[i][0] for i in images}
+                if pairs:
+                    own.told = read_pairs(
+                        pairs.masks(label, annotators), len(pairs), self.config.seed
+                    )
                 one = Group(label, images, own)
                 one.targets = own.begin(taught.only(images))
                 fresh.append(one)

@@ -8,6 +8,9 @@ and reshaped by the noise model: the expected outline.
 A mask that marks nothing has no outline. How many pixels such images hold is not known, so they are no
 part of the total; there is nothing to follow; and no pixel lies near it: each is judged by itself.
 
+Where some images have a clean mask beside the noisy one, both the rates and the total are read off these
+pairs as well (`pairs`).
+
 Later the network that is trained takes the teachers' place, and is heard about whole objects
 (`whole_objects`), of which outlines tell nothing.
 """
@@ -25,17 +28,16 @@ from scipy.special import expit, logit
 
 from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.learning.noise_model import (
-    FITTED_PIXELS,
     SURE,
     Floats,
     Mask,
-    MeanChance,
-    Outline,
     Rater,
+    Sample,
     ambiguous,
     outline_of,
     root,
 )
+from napari_noisyseg.learning.pairs import Reading, pooled
 from napari_noisyseg.learning.whole_objects import Contradictions, Seen, contradictions
 
 Half = NDArray[np.float16]
@@ -107,6 +109,8 @@ class Correction:
         Of the pixels that are looked at.
     check
         Called for every image; may raise, and then nothing has changed.
+    told
+        What pairs tell of such masks, if there are any.
     near, beyond
         How often such a pixel belongs to the class, by the noise model, where the teacher is not sure
         and everywhere, each (*grid), float16.
@@ -128,6 +132,7 @@ class Correction:
     annotated: Sequence[Mask]
     seed: int = 0
     check: Callable[[], None] = lambda: None
+    told: Reading | None = None
     near: list[Half] = field(default_factory=list)
     beyond: list[Half] = field(default_factory=list)
     belief: list[Half] = field(default_factory=list)
@@ -141,7 +146,12 @@ class Correction:
         chances = teachers.mean
         drawn = [p[a] for p, a, m in zip(chances, self.annotated, self.marked, strict=True) if m]
         found = sum(float(p.sum()) for p in drawn)
-        self.total = shrunk_total(found, float(sum(self.marked)), area_error(teachers.unseen))
+        marked, error = float(sum(self.marked)), area_error(teachers.unseen)
+        if self.told is not None and found and marked:
+            change = math.log(found / marked)
+            change, error = pooled(change, error, self.told.change, self.told.error)
+            found = marked * math.exp(change)
+        self.total = shrunk_total(found, marked, error)
         self.near, self.beyond = self._rates(chances, teachers)
         self.expected = self._with_total([2 * _logit(r) for r in self.beyond], self.total)
         self.followed = self._following(teachers)
@@ -189,8 +199,8 @@ class Correction:
     def _rates(
         self, chances: Sequence[Floats], teachers: Teachers
     ) -> tuple[list[Half], list[Half]]:
-        """Ask the noise model: in the ambiguous band, and everywhere."""
-        noisy, clean = (_Sample(len(each), self.seed) for each in (chances, teachers.unseen))
+        """Ask the noise model, and the pairs: in the ambiguous band, and everywhere."""
+        noisy, clean = (Sample(len(each), self.seed) for each in (chances, teachers.unseen))
         outlines = []
         for mask, annotated, chance in zip(self.masks, self.annotated, chances, strict=True):
             self.check()
@@ -213,7 +223,8 @@ class Correction:
                 normal = None if usual is None else usual(described)
                 if normal is not None:
                     said = normal + shrunk(said - normal, doubt)
-                rates.append(rater.rate(said, normal, mask & annotated))
+                rate = rater.rate(said, normal, mask & annotated)
+                rates.append(rate if self.told is None else self.told.mixed(rate, described))
             found.append([rate.astype(np.float16) for rate in rates])
         return found[0], found[1]
 
@@ -276,44 +287,6 @@ class Correction:
             expit(z + (shift if marked else 0)).astype(np.float16)
             for z, marked in zip(logits, self.marked, strict=True)
         ]
-
-
-class _Sample:
-    """Pixels of all images that the noise model is fitted on, as many of each image."""
-
-    def __init__(self, images: int, seed: int) -> None:
-        self._share = max(64, FITTED_PIXELS // max(images, 1))
-        self._rng = np.random.default_rng([seed, 6])
-        self._seed = seed
-        self._parts: list[tuple[Floats, Floats, Floats, Mask]] = []
-
-    def add(self, outline: Outline, chance: Floats, annotated: Mask, weight: float) -> None:
-        places = np.flatnonzero(annotated)
-        places = self._rng.choice(places, min(self._share, len(places)), replace=False)
-        weights = np.full(len(places), weight, np.float32)
-        features = outline.features.reshape(-1, outline.features.shape[-1])[places]
-        band = ambiguous(chance).ravel()[places]
-        self._parts.append((features, chance.ravel()[places], weights, band))
-
-    def standard_error(self, mean: MeanChance, in_band: bool) -> float:
-        """How far the mean itself may be off, because there are few images; infinite for one."""
-        off = []
-        for features, chance, _, band in self._parts:
-            chosen = band if in_band else np.ones(len(band), bool)
-            if chosen.any():
-                off.append(float(np.mean(chance[chosen] - mean(features[chosen]))))
-        return float(np.std(off) / math.sqrt(len(off) - 1)) if len(off) > 1 else math.inf
-
-    def fit(self, in_band: bool) -> MeanChance | None:
-        """Fit the mean, in the ambiguous band or everywhere; None without any image."""
-        if not self._parts:
-            return None
-        features, chance, weight, band = (
-            np.concatenate(part) for part in zip(*self._parts, strict=True)
-        )
-        # Where nothing is ambiguous, the band has nothing to say of its own.
-        chosen = band if in_band and band.any() else slice(None)
-        return MeanChance(features[chosen], chance[chosen], weight[chosen], self._seed)
 
 
 def hearing(teachers: Rater) -> float:

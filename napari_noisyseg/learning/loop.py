@@ -15,6 +15,7 @@ from typing import Any
 from napari_noisyseg.annotation.dataset import DataSet
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.tables import MeasureTable
+from napari_noisyseg.annotation.wording import counted
 from napari_noisyseg.errors import UserError
 from napari_noisyseg.files import shown
 from napari_noisyseg.learning.correcting import Trust
@@ -34,6 +35,7 @@ from napari_noisyseg.learning.frames import Frames, Memory
 from napari_noisyseg.learning.interruption import Interrupted, Interruption
 from napari_noisyseg.learning.learner import Learner
 from napari_noisyseg.learning.maps import ImageMaps
+from napari_noisyseg.learning.pairs import Pairs
 from napari_noisyseg.learning.rows import LOG_COLUMNS, EpochRow, checked_rows
 from napari_noisyseg.learning.sampling import card_of, with_sampling
 from napari_noisyseg.learning.teaching import Teaching
@@ -97,6 +99,9 @@ class Loop:
         alone = clean if len(whole) in (0, len(clean)) else clean.only(whole)
         self.judged = held if self.held_out else alone
         self.learner = Learner(self.config, card, self.noisy, clean, self.device)
+        learned = set(trained)
+        known = {pair.noisy: pair.clean for pair in dataset.pairs if pair.clean in learned}
+        self.pairs = Pairs(Frames(list(known), dataset, card.preparation, memory), clean, known)
         self.interruption = Interruption(stop_asked)
         self.maps = ImageMaps(self.learner.method.maps, self.noisy)
         self.rows: list[list[Any]] = []
@@ -176,7 +181,7 @@ class Loop:
                 try:
                     event, self.teacher = next(running)
                 except StopIteration as taught:
-                    self.learner.method.begin(taught.value, self.interruption.check)
+                    self.learner.method.begin(taught.value, self.interruption.check, self.pairs)
                     break
                 is_saved = time.monotonic() - saved_at > 60 * self.config.checkpoint_minutes
                 if is_saved:
@@ -296,6 +301,7 @@ class Loop:
         shape = f"{self.card.side} px {'crops' if self.card.sampling == 'crop' else 'images'}"
         parts = [
             f"{len(dataset.noisy)} noisy and {len(self.trained_clean)} clean images",
+            counted(len(self.pairs), "pair") if self.pairs and self.teaching else "",
             f"{len(self.held_out)} clean for validation" if self.held_out else "",
             f"{dataset.classes} classes ({', '.join(map(str, dataset.kinds.values[:8]))}"
             f"{', ...' if dataset.classes > 8 else ''})",

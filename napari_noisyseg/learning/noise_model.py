@@ -10,6 +10,7 @@ pixel: what is trained on, and how far the given label is believed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -281,6 +282,45 @@ class MeanChance:
         flat = torch.from_numpy(features.reshape(-1, features.shape[-1]))
         chances: Floats = self._network(flat)[:, 0].sigmoid().numpy()
         return chances.reshape(features.shape[:-1])
+
+
+class Sample:
+    """Pixels of all images that the noise model is fitted on, as many of each image."""
+
+    def __init__(self, images: int, seed: int) -> None:
+        self._share = max(64, FITTED_PIXELS // max(images, 1))
+        self._rng = np.random.default_rng([seed, 6])
+        self._seed = seed
+        self._parts: list[tuple[Floats, Floats, Floats, Mask]] = []
+
+    def add(self, outline: Outline, chance: Floats, annotated: Mask, weight: float) -> None:
+        """Take in an image: pixels of its `outline` where it is annotated, and how much they count."""
+        places = np.flatnonzero(annotated)
+        places = self._rng.choice(places, min(self._share, len(places)), replace=False)
+        weights = np.full(len(places), weight, np.float32)
+        features = outline.features.reshape(-1, outline.features.shape[-1])[places]
+        band = ambiguous(chance).ravel()[places]
+        self._parts.append((features, chance.ravel()[places], weights, band))
+
+    def standard_error(self, mean: MeanChance, in_band: bool) -> float:
+        """How far the mean itself may be off, because there are few images; infinite for one."""
+        off = []
+        for features, chance, _, band in self._parts:
+            chosen = band if in_band else np.ones(len(band), bool)
+            if chosen.any():
+                off.append(float(np.mean(chance[chosen] - mean(features[chosen]))))
+        return float(np.std(off) / math.sqrt(len(off) - 1)) if len(off) > 1 else math.inf
+
+    def fit(self, in_band: bool) -> MeanChance | None:
+        """Fit the mean, in the ambiguous band or everywhere; None without any image."""
+        if not self._parts:
+            return None
+        features, chance, weight, band = (
+            np.concatenate(part) for part in zip(*self._parts, strict=True)
+        )
+        # Where nothing is ambiguous, the band has nothing to say of its own.
+        chosen = band if in_band and band.any() else slice(None)
+        return MeanChance(features[chosen], chance[chosen], weight[chosen], self._seed)
 
 
 def root(function: Callable[[float], float], wanted: float, reach: float = 60.0) -> float:

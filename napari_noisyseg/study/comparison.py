@@ -68,6 +68,8 @@ class Comparison:
         "one": one random annotator's mask per image; "all": every annotator's.
     clean, test, validation
         Numbers of images; `test` None: `TEST_SHARE` of all.
+    pairs
+        Whether clean images keep their noisy masks beside the true ones.
     prefix
         Length of the names' prefix that tells series; None: each image is its own.
     methods
@@ -89,6 +91,7 @@ class Comparison:
     clean: int = 10
     test: int | None = None
     validation: int = 0
+    pairs: bool = False
     prefix: int | None = None
     methods: tuple[str, ...] = ()
     seeds: int = 5
@@ -222,6 +225,7 @@ def _plan(comparison: Comparison, subjects: tuple[Subject, ...]) -> Plan:
         validation=comparison.validation,
         clean=comparison.clean,
         config=comparison.config,
+        pairs=comparison.pairs,
     )
 
 

@@ -44,6 +44,7 @@ def describe(plan: Plan, prefix: int | None, annotators: str | None) -> dict[str
         "test": plan.test,
         "validation": plan.validation,
         "clean": plan.clean,
+        "pairs": plan.pairs,
         "groups": prefix,
         "series": len(series_sizes(plan.subjects)),
         "annotators": annotators,
@@ -73,7 +74,8 @@ def refuse_other(out: Path, description: dict[str, Any]) -> None:
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
         raise UserError(f"'{where}/{DESCRIPTION}' is damaged: choose another --out")
-    ours, theirs = _flat(description), _flat(found)
+    # Older folders do not say whether they have pairs: they have none.
+    ours, theirs = _flat(description), {"pairs": False} | _flat(found)
     for key in ours:
         # The number of series follows from data and groups, and older folders do not say it.
         if ours[key] != theirs.get(key) and key != "series":

@@ -26,6 +26,7 @@ from napari_noisyseg.study.noises import (
     DrawnNoise,
     Masks,
     Noise,
+    SimulatedNoise,
     clean_example,
     noisy_examples,
 )
@@ -65,9 +66,12 @@ class Plan:
         Settings of the trainings; method and seed are each run's own.
     kinds
         The classes of all true masks together, once they have been read.
+    pairs
+        Whether clean images keep their noisy masks beside the true ones.
+    whole
+        Images whose true masks leave no pixel out.
     twins
-        Of an image whose picture stands under other names too, those of them whose true masks leave no
-        pixel out.
+        Of an image whose picture stands under other names too, those of them that are in `whole`.
     """
 
     subjects: tuple[Subject, ...]
@@ -76,7 +80,9 @@ class Plan:
     validation: int
     clean: int
     config: TrainingConfig
+    pairs: bool = False
     kinds: Classes | None = None
+    whole: frozenset[str] = frozenset()
     twins: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def sets(self, seed: int) -> Sets:
@@ -86,7 +92,7 @@ class Plan:
         )
 
     def left_out(self, seed: int) -> tuple[Subject, ...]:
-        """Noisy images of a seed that nothing learns from, because the same picture is a clean one too.
+        """Noisy images of a seed that are not trained on, because the same picture is a clean one too.
 
         The rule is that of `survey`: pictures that tell no image apart leave none out.
         """
@@ -158,7 +164,7 @@ def run_task(plan: Plan, task: Task) -> Generator[Progress, None, list[Row]]:
     for each in task:
         examples: Sequence[Example] = dataset.noisy
         if run.method in BLIND:
-            found = _noisy(plan, each, sets)
+            found = _noisy(plan, each, sets.noisy)
             examples = [e for e in found if (e.name, e.annotator) in learned_from]
         measures = _on_noisy_images(plan, finished, dataset, examples, config.method)
         rows.append({"noise": each.noise, **row, **measures})
@@ -176,8 +182,12 @@ def _data(
         *(clean_example(subject, Role.CLEAN) for subject in sets.clean),
         *held_out,
         *(clean_example(subject, Role.TEST) for subject in sets.test),
-        *(_unseen(plan, run, sets) if run.method in BLIND else _noisy(plan, run, sets)),
+        *(_unseen(plan, run, sets) if run.method in BLIND else _noisy(plan, run, sets.noisy)),
     ]
+    if plan.pairs and run.method in METHODS and run.method not in BLIND:
+        simulated = isinstance(plan.noises[run.noise], SimulatedNoise)
+        paired = [s for s in sets.clean if s.name in plan.whole and (simulated or s.noisy)]
+        examples += _noisy(plan, run, paired)
     reading = survey(examples, ignore_value)
     while True:
         try:
@@ -188,11 +198,11 @@ def _data(
         yield Progress(run)
 
 
-def _noisy(plan: Plan, run: Run, sets: Sets) -> list[Example]:
-    """Give the noisy examples of a run."""
+def _noisy(plan: Plan, run: Run, subjects: Iterable[Subject]) -> list[Example]:
+    """Give images with the masks that a run's method takes for noisy."""
     return [
         example
-        for subject in sets.noisy
+        for subject in subjects
         for example in noisy_examples(
             subject,
             plan.noises[run.noise],
@@ -211,7 +221,7 @@ def _unseen(plan: Plan, run: Run, sets: Sets) -> list[Example]:
     subjects = {subject.name: subject for subject in sets.noisy}
     return [
         replace(clean_example(subjects[each.name], Role.NOISY), annotator=each.annotator)
-        for each in _noisy(plan, run, sets)
+        for each in _noisy(plan, run, sets.noisy)
     ]
 
 

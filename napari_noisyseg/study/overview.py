@@ -83,6 +83,8 @@ def shared_out(plan: Plan, prefix: int | None, seeds: Iterable[int]) -> str:
         if any(sets):
             series = spread(len({subject.series for subject in one}) for one in sets)
             of = f" of {series} series" if prefix is not None else ""
+            if role == "clean" and plan.pairs:
+                without = " (which keep their noisy masks)"
             parts.append(f"{spread(map(len, sets))} {words}{of}{without}")
     total = "" if prefix is None else f"; {len(series_sizes(plan.subjects))} series"
     return ", ".join(parts) + total

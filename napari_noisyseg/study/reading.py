@@ -70,7 +70,8 @@ def read_all(
             dataset: DataSet = stop.value
             break
         yield Progress()
-    plan = replace(plan, kinds=dataset.kinds, twins=_twins(dataset))
+    whole = frozenset(e.name for e in dataset.clean if dataset.facts[e].whole)
+    plan = replace(plan, kinds=dataset.kinds, whole=whole, twins=_twins(dataset, whole))
     _refuse_flip(plan)
     for seed in range(seeds):
         _refuse_seed(plan, seed, found)
@@ -172,12 +173,12 @@ def _same_pictures(dataset: DataSet) -> list[list[Example]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _twins(dataset: DataSet) -> dict[str, frozenset[str]]:
+def _twins(dataset: DataSet, whole: frozenset[str]) -> dict[str, frozenset[str]]:
     """Give what `Plan.twins` is."""
     found: dict[str, frozenset[str]] = {}
     for group in _same_pictures(dataset):
-        whole = frozenset(example.name for example in group if dataset.facts[example].whole)
-        found |= {example.name: whole - {example.name} for example in group}
+        of_them = whole & {example.name for example in group}
+        found |= {example.name: of_them - {example.name} for example in group}
     return found
 
 

@@ -65,6 +65,8 @@ def training(
     out: Path | None, stop: Callable[[], bool] | None = None, side: int = SIDE, **settings: Any
 ) -> Any:
     noisy, clean = (pictures(4, seed, (side, side)) for seed in (0, 1))
+    # Two of the clean pictures have a noisy mask too: they are pairs, and no examples of their own.
+    noisy = tuple(map(np.concatenate, zip(noisy, (clean[0][:2], clean[1][1::-1]), strict=True)))
     resume = out is not None and out.exists()
     config = config_of(**settings)
     return train(config=config, noisy=noisy, clean=clean, out=out, resume=resume, stop_asked=stop)

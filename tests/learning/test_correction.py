@@ -11,7 +11,7 @@ import pytest
 from scipy import ndimage
 
 from napari_noisyseg.annotation.overlap import dice
-from napari_noisyseg.learning import correction as correction_module
+from napari_noisyseg.learning import noise_model
 from napari_noisyseg.learning.correction import (
     MOST_FOLLOWED,
     MOVED,
@@ -244,7 +244,7 @@ def odd_masks() -> dict[str, list[np.ndarray]]:
 @pytest.fixture
 def few_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit the noise model on few pixels, where it is not about what it finds."""
-    monkeypatch.setattr(correction_module, "FITTED_PIXELS", 300)
+    monkeypatch.setattr(noise_model, "FITTED_PIXELS", 300)
 
 
 @pytest.mark.usefixtures("few_pixels")

@@ -188,9 +188,9 @@ def test_annotators_who_do_not_err_alike_are_said_to_be_corrected_apart(
 def test_an_image_with_both_annotations_is_a_pair_and_trains_by_the_clean_one() -> None:
     pair = [example("p", Role.NOISY, seed=7), example("p", Role.CLEAN, seed=7)]
     _, summary, result, notices = run([*NOISY, *CLEAN, *pair])
-    said = "1 clean image also has a noisy annotation: known as pairs, of which the noisy one is"
-    assert f"{said} left out (p)" in notices
-    assert "3 noisy and 3 clean images" in summary
+    said = "1 clean image also has a noisy annotation: known as pairs, of which the clean one is"
+    assert f"{said} trained on (p)" in notices
+    assert "3 noisy and 3 clean images, 1 pair, 2 classes" in summary
     assert result.maps is not None
     assert [name for name, _ in result.maps.names] == ["n0", "n1", "n2"]
 
@@ -199,7 +199,7 @@ def test_where_only_pairs_are_left_it_is_said_what_to_do_for_every_method() -> N
     pair = [example("p", role, seed=7) for role in (Role.NOISY, Role.CLEAN)]
     for method in ("trust", "plain"):
         with pytest.raises(
-            UserError, match=r"only the clean mask is used.* leave the clean masks out"
+            UserError, match=r"only the clean mask is trained on.* leave the clean masks out"
         ):
             run(pair, method=method)
 

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_noisyseg.annotation.dataset import DataSet
+from napari_noisyseg.errors import UserError
+from napari_noisyseg.learning.loop import Loop
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.study.comparison import Comparison, compare
 from napari_noisyseg.study.events import Began
@@ -127,3 +130,84 @@ def test_a_clean_image_that_is_annotated_in_part_leaves_nothing_out(
     assert row["noisy"] == 5
     assert "- images: 5 noisy, 3 clean, 4 to test" in (tmp_path / "out" / "table.md").read_text()
     assert not lines_of(tmp_path / "out", role="left out")
+
+
+def trained_on(monkeypatch: pytest.MonkeyPatch, comparison: Comparison) -> dict[str, DataSet]:
+    """Train, and give each method's data."""
+    found: dict[str, DataSet] = {}
+
+    def noted(self: Loop, config: TrainingConfig, dataset: DataSet, *others: Any) -> None:
+        found[config.method] = dataset
+        begun(self, config, dataset, *others)
+
+    begun = Loop.__init__
+    monkeypatch.setattr(Loop, "__init__", noted)
+    run_all(comparison)
+    monkeypatch.undo()
+    return found
+
+
+def test_clean_images_keep_their_noisy_masks_where_pairs_are_wanted(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"methods": ("trust", "joint"), "seeds": 1}
+    given["noises"] = (parse_noise("polygon"),)
+    without = trained_on(monkeypatch, make(tmp_path / "without", **given))
+    paired = trained_on(monkeypatch, make(tmp_path / "pairs", pairs=True, **given))
+    assert not any(data.pairs for data in without.values())
+    for data in paired.values():
+        assert [pair.noisy.name for pair in data.pairs] == [e.name for e in data.clean]
+        assert [e.name for e in data.noisy] == [e.name for e in without["joint"].noisy]
+        for pair in data.pairs:
+            assert pair.clean.read_label is not None
+            assert pair.noisy.read_label is not None
+            assert (pair.noisy.read_label() != pair.clean.read_label()).any()
+    rows = [{key_of(row): row for row in read_rows(tmp_path / out / "runs.csv")} for out in
+            ("without", "pairs")]  # fmt: skip
+    key = ("polygon", "joint", 0)
+    assert rows[0][key]["dice"] == rows[1][key]["dice"]
+    sets = [lines_of(tmp_path / out) for out in ("without", "pairs")]
+    assert sets[0] == sets[1]
+    said = "- images: 5 noisy, 3 clean (which keep their noisy masks), 4 to test"
+    assert said in (tmp_path / "pairs" / "table.md").read_text().splitlines()
+
+
+def test_a_folder_with_pairs_is_not_gone_on_with_without_them(make: Make, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"methods": ("clean",), "noises": (parse_noise("none"),), "seeds": 1}
+    run_all(make(tmp_path / "pairs", pairs=True, **given))
+    with pytest.raises(UserError, match="with pairs True, not False"):
+        begin(make(tmp_path / "pairs", **given))
+    run_all(make(tmp_path / "without", **given))
+    path = tmp_path / "without" / "comparison.json"
+    text = path.read_text()
+    path.write_text(text.replace('  "pairs": false,\n', ""))  # as older versions wrote it
+    assert path.read_text() != text
+    begin(make(tmp_path / "without", **given))
+    with pytest.raises(UserError, match="with pairs False, not True"):
+        begin(make(tmp_path / "without", pairs=True, **given))
+
+
+def test_clean_images_that_nobody_else_annotated_or_that_are_clean_in_part_are_no_pairs(
+    make: Make,
+    discs: Path,
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    shutil.copytree(discs, tmp_path / "discs")
+    subjects = find_subjects(tmp_path / "discs" / "images", tmp_path / "discs" / "masks")
+    whole, in_part, alone = draw_sets(subjects, 0, test=4, validation=0, clean=3).clean
+    mask = np.asarray(Image.open(in_part.mask)).copy()
+    mask[:2, :2] = 7
+    Image.fromarray(mask).save(in_part.mask)
+    (tmp_path / "discs" / "by0" / alone.image.name).unlink()
+    given: dict[str, Any] = {
+        "images": tmp_path / "discs" / "images",
+        "masks": tmp_path / "discs" / "masks",
+        "noisy": (tmp_path / "discs" / "by0",),
+        "config": TrainingConfig(**settings, ignore_value=7),
+    }
+    comparison = make(tmp_path / "out", pairs=True, methods=("trust",), seeds=1, **given)
+    data = trained_on(monkeypatch, comparison)["trust"]
+    assert [pair.noisy.name for pair in data.pairs] == [whole.name]
+    assert len(data.noisy) == 5

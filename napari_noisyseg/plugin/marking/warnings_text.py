@@ -9,10 +9,11 @@ import numpy as np
 
 from napari_noisyseg.annotation.classes import MOST_CLASSES
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.annotation.wording import counted
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.annotated import Content
 from napari_noisyseg.plugin.layers.pairing import Pairing
-from napari_noisyseg.plugin.planning.plan_text import counted, odd_label_text, odd_labels
+from napari_noisyseg.plugin.planning.plan_text import odd_label_text, odd_labels
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_noisyseg.annotation.classes import LARGEST_VALUE, MOST_CLASSES
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.annotation.wording import counted
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.annotated import Contents
 from napari_noisyseg.plugin.layers.label_values import Used, Values
@@ -137,11 +138,6 @@ def odd_label_text(label: int, name: str) -> str:
         f"'{shown(name)}' holds the label {label}: classes are numbers from 0 to {LARGEST_VALUE}; "
         f"renumber its labels."
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``counted(2, "slice")`` is ``"2 slices"``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def sentence_of(counts: Counts) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.annotation.suspect import Kind, Suspect
+from napari_noisyseg.annotation.wording import counted
 from napari_noisyseg.files import shown
 from napari_noisyseg.plugin.layers.marks import read_mark
 from napari_noisyseg.plugin.layers.pairing import Pairing, images_of, is_annotation
 from napari_noisyseg.plugin.marking.next_step import next_step
 from napari_noisyseg.plugin.marking.slice_text import place_text
-from napari_noisyseg.plugin.planning.plan_text import counted
 from napari_noisyseg.plugin.reviewing.again import CleanDice
 from napari_noisyseg.plugin.training.training_words import progress_text
 from napari_noisyseg.plugin.window.plain_text import brief

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import sys
 
+from napari_noisyseg.annotation.wording import counted
 from napari_noisyseg.plugin.background.mailbox import Progress
-from napari_noisyseg.plugin.planning.plan_text import counted
 from napari_noisyseg.plugin.training.curves import Curves
 from napari_noisyseg.plugin.training.job import Job, JobState
 from napari_noisyseg.plugin.training.pace import time_text

@@ -1,0 +1,154 @@
+"""What pairs tell: noisy masks of images whose true mask is known as well.
+
+A teacher has to guess where the object of a noisy mask is, and how often it errs has to be taken out
+again. Of a pair it is known: the mean of the true mask over all pixels that lie alike to noisy outlines
+is itself how often such pixels belong to the object. But there are few pairs, and each is one image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_noisyseg.annotation.examples import Example
+from napari_noisyseg.learning.frames import Frames
+from napari_noisyseg.learning.noise_model import SURE, Floats, Mask, MeanChance, Sample, outline_of
+
+EQUAL = 10
+"""Pictures with pairs that are heard as much as the teachers."""
+USUAL_SPREAD, ITS_WORTH = 0.2, 2
+"""How far single masks usually are off in area, relative to the mean, and how many pictures this is
+worth: two masks that happen to be right do not tell that all are."""
+
+
+@dataclass(frozen=True)
+class PairMasks:
+    """The masks of one class of a pair, each (*frame).
+
+    Attributes
+    ----------
+    picture
+        Pages and annotators of one picture tell as much as one pair.
+    marked, true
+        Where the noisy and the clean annotation have the class.
+    known
+        Where the noisy one says anything.
+    """
+
+    picture: str
+    marked: Mask
+    true: Mask
+    known: Mask
+
+
+class Pairs:
+    """Noisy annotations of clean images that train; read anew each time they are gone through.
+
+    Parameters
+    ----------
+    noisy
+        Frames of the noisy annotations.
+    clean
+        Frames that have the clean ones among them.
+    partners
+        The clean example of each noisy one.
+    """
+
+    def __init__(self, noisy: Frames, clean: Frames, partners: Mapping[Example, Example]) -> None:
+        self._noisy, self._clean = noisy, clean
+        places = {(item.example, item.page): place for place, item in enumerate(clean.items)}
+        self._places = [places[partners[item.example], item.page] for item in noisy.items]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def masks(self, label: int, annotators: Collection[str] | None = None) -> Iterator[PairMasks]:
+        """Give the masks of a class, pair by pair: of these annotators, or of all."""
+        for index, place in enumerate(self._places):
+            annotator, picture = self._noisy.origin(index)
+            if annotators is None or annotator in annotators:
+                given = self._noisy.get(index)[1].numpy()
+                true = self._clean.get(place)[1].numpy()
+                yield PairMasks(picture, given == label, true == label, given >= 0)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What pairs say of masks that err like theirs.
+
+    Attributes
+    ----------
+    rate
+        How often a pixel belongs to the class, by its place in a noisy mask.
+    share
+        How far the pairs are heard, beside the teachers; 0 to 1.
+    change, error
+        Logarithm of the true over the marked area, and its standard error.
+    """
+
+    rate: MeanChance
+    share: float
+    change: float
+    error: float
+
+    def mixed(self, rate: Floats, features: Floats) -> Floats:
+        """Put the teachers' rate (*spatial) and that of the pairs together: the mean of the logits."""
+        own = np.clip(self.rate(features), SURE, 1 - SURE)
+        odds = (1 - self.share) * np.log(rate / (1 - rate)) + self.share * np.log(own / (1 - own))
+        mean: Floats = (1 / (1 + np.exp(-odds))).astype(np.float32)
+        return mean
+
+
+def read_pairs(pairs: Iterable[PairMasks], count: int, seed: int) -> Reading | None:
+    """Read off how noisy masks err.
+
+    Parameters
+    ----------
+    pairs
+        The masks of one class of annotators who err alike.
+    count
+        Number of pairs at most.
+    seed
+        Of the pixels that are looked at.
+
+    Returns
+    -------
+    Reading or None
+        With n pictures whose noisy mask marks the class, ``n / (n + EQUAL)`` is the share. The change is
+        that of all masks' areas together; its standard error follows from the pictures' spread, to which
+        `USUAL_SPREAD` is added as `ITS_WORTH` pictures. None where no noisy mask marks the class.
+    """
+    sample = Sample(count, seed)
+    areas: dict[str, list[float]] = {}
+    for pair in pairs:
+        sample.add(outline_of(pair.marked), pair.true.astype(np.float32), pair.known, 1.0)
+        if pair.marked.any():
+            true = float(np.count_nonzero(pair.true & pair.known))
+            both = areas.setdefault(pair.picture, [0.0, 0.0])
+            both[0], both[1] = both[0] + true, both[1] + float(np.count_nonzero(pair.marked))
+    if not areas:
+        return None
+    mean = sample.fit(in_band=False)
+    assert mean is not None
+    number = len(areas)
+    true, marked = np.array(list(areas.values())).T
+    ratio = max(true.sum(), 1.0) / marked.sum()
+    off = (true - ratio * marked) / (ratio * marked.mean())
+    variance = (np.square(off).sum() + ITS_WORTH * USUAL_SPREAD**2) / (number - 1 + ITS_WORTH)
+    return Reading(
+        mean, number / (number + EQUAL), math.log(ratio), float(np.sqrt(variance / number))
+    )
+
+
+def pooled(value: float, error: float, other: float, other_error: float) -> tuple[float, float]:
+    """Mean of two measurements by the inverse of their variances, and its standard error.
+
+    A standard error may be infinite; of two such the first is given.
+    """
+    weights = np.array([1 / error**2, 1 / other_error**2])
+    if not weights.any():
+        return value, error
+    return float(weights @ [value, other] / weights.sum()), float(weights.sum() ** -0.5)
