@@ -95,7 +95,9 @@ def test_an_experts_layer_is_clean_only_where_it_is_painted(viewer):
     expert[3:] = 0
     marked(viewer, masks(), Role.NOISY, "crowd")
     layer = marked(viewer, expert, Role.CLEAN, "expert")
-    assert make_plan(viewer.layers).sentence == "3 clean and 9 noisy slices of 'chest', 2 classes"
+    both = ", 3 of the clean have a noisy one too"
+    plan = make_plan(viewer.layers)
+    assert plan.sentence == f"3 clean and 9 noisy slices of 'chest', 2 classes{both}"
     write_mark(layer, Mark(Role.CLEAN, slices={7: Role.CLEAN}))
     plan = make_plan(viewer.layers)
     assert plan.sentence == "4 clean and 8 noisy slices of 'chest', 2 classes"
@@ -144,9 +146,11 @@ def test_a_slice_that_is_clean_all_over_is_a_pair_for_the_engine(viewer):
     marked(viewer, masks(), Role.NOISY, "crowd")
     marked(viewer, masks(), Role.IGNORED, "expert", slices={2: Role.CLEAN})
     plan = make_plan(viewer.layers)
-    assert plan.sentence == "1 clean and 11 noisy slices of 'chest', 2 classes"
+    said = "1 clean and 11 noisy slices of 'chest', 2 classes, 1 of the clean has a noisy one too"
+    assert plan.sentence == said
     data = surveyed(plan)
     assert len(data.noisy) == 11
+    assert [pair.noisy.name for pair in data.pairs] == ["chest_0002"]
     assert sum("1 clean image also has a noisy annotation" in said for said in data.notices) == 1
 
 

@@ -33,6 +33,8 @@ class Counts:
         Those of the noisy ones of which some pixels were settled in a review.
     both
         Those that have a clean and a noisy annotation.
+    pairs
+        Those of them that are clean all over.
     classes
         The labels that are classes.
     images
@@ -52,6 +54,7 @@ class Counts:
     test: int = 0
     settled: int = 0
     both: int = 0
+    pairs: int = 0
     classes: frozenset[int] = frozenset()
     images: tuple[str, ...] = ()
     noun: str = "image"
@@ -103,6 +106,7 @@ class Counts:
             test=len(numbers[Role.TEST]),
             settled=len(settled & numbers[Role.NOISY]),
             both=len(paired),
+            pairs=len(paired - numbers[Role.NOISY]),
             classes=classes[Role.CLEAN] or classes[Role.NOISY],
             images=tuple(images),
             noun="image" if not stacked else "volume" if dimensions == 3 else "slice",
@@ -143,7 +147,8 @@ def odd_label_text(label: int, name: str) -> str:
 def sentence_of(counts: Counts) -> str:
     """Say what will be trained on: ``"12 clean and 174 noisy slices of 'chest', 2 classes"``.
 
-    Where a review has settled pixels: ``"..., 7 of the noisy settled in part"``.
+    Where a review has settled pixels: ``"..., 7 of the noisy settled in part"``; where slices are clean
+    that have a noisy annotation as well: ``"..., 3 of the clean have a noisy one too"``.
     """
     if not counts.images:
         return "Nothing is marked yet"
@@ -167,7 +172,9 @@ def sentence_of(counts: Counts) -> str:
         of = f" of {names[0]} and {names[1]}" if len(names) == 2 else f" of {len(names)} images"
     classes = f", {len(counts.classes)} classes" if len(counts.classes) > 1 else ""
     settled = f", {counts.settled} of the noisy settled in part" if counts.settled else ""
-    return f"{amounts} {noun}{of}{classes}{settled}"
+    verb = "has" if counts.pairs == 1 else "have"
+    pairs = f", {counts.pairs} of the clean {verb} a noisy one too" if counts.pairs else ""
+    return f"{amounts} {noun}{of}{classes}{settled}{pairs}"
 
 
 def problem_of(counts: Counts, layers: Sequence[Layer], method: str) -> str:
