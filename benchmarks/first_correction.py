@@ -1,11 +1,12 @@
 """What the first correction makes of noisy masks, before any step of the network itself.
 
 Needs the development data (``../shared/data`` or ``$NOISYSEG_DATA``). Trains the teachers of the
-default method and prints, for every noise, the Dice against the true masks of: the noisy masks, one
-teacher, the noise model's expected outline, and what is trained on; then how far the
-expected outline is followed, and the corrected area over the true one.
+default method and prints, for every noise and number of clean images that have a noisy mask too, the
+Dice against the true masks of: the noisy masks, one teacher, the noise model's expected outline, and
+what is trained on; then how far the expected outline is followed, the corrected area over the true one,
+and the AUROC of the belief about wrong pixels.
 
-    python benchmarks/first_correction.py chest_xray dermoscopy --seeds 0 1 2 --size 64
+    python benchmarks/first_correction.py chest_xray dermoscopy --seeds 0 1 2 --size 64 --pairs 0 1 3 10
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_noisyseg.annotation.dataset import DataSet, survey
+from napari_noisyseg.annotation.measures import error_detection
 from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.annotation.roles import Role
 from napari_noisyseg.learning.correcting import Trust
+from napari_noisyseg.learning.correction import Correction
 from napari_noisyseg.learning.loop import Loop
 from napari_noisyseg.model.configuration import TrainingConfig
 from napari_noisyseg.model.preparation import as_tensor
@@ -32,6 +36,7 @@ from napari_noisyseg.study.subjects import find_subjects
 DATA = Path(os.environ.get("NOISYSEG_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TESTED = {"chest_xray": 74, "dermoscopy": 30}
 NOISES = (
+    "none",
     "polygon:vertices=3",
     "polygon:vertices=4,placement=random",
     "box",
@@ -49,7 +54,9 @@ def finished(steps: Any) -> Any:
             return end.value
 
 
-def loop_of(name: str, noise: str, seed: int, size: int, clean: int) -> tuple[Loop, list[Any]]:
+def loop_of(
+    name: str, noise: str, seed: int, size: int, clean: int, pairs: int = 0
+) -> tuple[Loop, list[Any]]:
     """Build the run, and the true masks of its noisy images as the network sees them."""
     folder = DATA / name
     subjects = tuple(find_subjects(folder / "images", folder / "masks", (), None))
@@ -58,7 +65,7 @@ def loop_of(name: str, noise: str, seed: int, size: int, clean: int) -> tuple[Lo
     plan = Plan(subjects, {noise: simulated}, TESTED[name], 0, clean, config)
     sets = plan.sets(seed)
     examples = [clean_example(subject, Role.CLEAN) for subject in sets.clean]
-    for subject in sets.noisy:
+    for subject in (*sets.noisy, *sets.clean[:pairs]):
         examples += noisy_examples(subject, simulated, "given", seed)
     dataset: DataSet = finished(survey(examples, None))
     loop = Loop(config, dataset, None)
@@ -84,21 +91,22 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--clean", type=int, default=10)
+    parser.add_argument("--pairs", nargs="+", type=int, default=[0])
     given = parser.parse_args()
-    header = ("noisy", "teacher", "expected", "trained on", "followed", "total")
-    print("data, noise, seed:", ", ".join(header))
-    means: dict[tuple[str, str], list[list[float]]] = {}
+    header = ("noisy", "teacher", "expected", "trained on", "followed", "total", "AUROC")
+    print("data, noise, pairs, seed:", ", ".join(header))
+    means: dict[tuple[str, str, int], list[list[float]]] = {}
     for name in given.data:
         for seed in given.seeds:
             teachers = None
-            for noise in NOISES:
-                loop, true = loop_of(name, noise, seed, given.size, given.clean)
+            for noise, pairs in product(NOISES, given.pairs):
+                loop, true = loop_of(name, noise, seed, given.size, given.clean, pairs)
                 method = loop.learner.method
                 assert isinstance(method, Trust)
                 if teachers is None:  # they never see a noisy mask
                     assert loop.teaching is not None
                     teachers = finished(loop.teaching.run())
-                method.begin(teachers, lambda: None)
+                method.begin(teachers, lambda: None, loop.pairs)
                 one = method.groups[0].correction
                 row = [
                     mean_dice(one.masks, true),
@@ -107,11 +115,26 @@ def main() -> None:
                     mean_dice([target[0].numpy() for target in method.posterior.target], true),
                     one.followed,
                     one.total / sum(map(np.count_nonzero, true)),
+                    auroc(one, true),
                 ]
-                means.setdefault((name, noise), []).append(row)
-                print(f"{name}, {noise}, {seed}:", ", ".join(f"{x:.3f}" for x in row), flush=True)
-    for (name, noise), rows in means.items():
-        print(f"{name}, {noise}, mean:", ", ".join(f"{x:.3f}" for x in np.mean(rows, 0)))
+                means.setdefault((name, noise, pairs), []).append(row)
+                print(f"{name}, {noise}, {pairs}, {seed}:", written(row), flush=True)
+    for (name, noise, pairs), rows in means.items():
+        print(f"{name}, {noise}, {pairs}, mean:", written(np.mean(rows, 0)))
+
+
+def auroc(one: Correction, true: Sequence[Any]) -> float:
+    """How well the belief tells wrong pixels of the noisy masks from right ones; nan without any."""
+    doubts, wrong = [], []
+    for belief, mask, truth in zip(one.belief, one.masks, true, strict=True):
+        doubts.append(np.where(mask, 1 - belief, belief).ravel())
+        wrong.append((mask != truth).ravel())
+    return error_detection(np.concatenate(doubts), np.concatenate(wrong))["auroc"]
+
+
+def written(row: Sequence[float]) -> str:
+    """Put numbers in words."""
+    return ", ".join(f"{x:.3f}" for x in row)
 
 
 if __name__ == "__main__":
