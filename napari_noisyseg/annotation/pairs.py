@@ -33,17 +33,18 @@ def take_pairs(
 ) -> tuple[list[Example], list[Pair], list[str]]:
     """Tell noisy annotations of clean pictures from the others; a picture is known by its pixels.
 
-    A clean annotation of a part of the picture only leaves the rest to the noisy one: both train.
+    A clean annotation of a part of the picture only leaves the rest to the noisy one: both train. What a
+    person has settled whole is clean, but no pair: the noisy annotation says the same by then.
 
     Returns
     -------
     tuple
-        The noisy examples of no pair, the pairs, and notices, a sentence each.
+        The noisy examples that train, the pairs, and notices, a sentence each.
 
     Raises
     ------
     UserError
-        If every noisy example is of a pair.
+        If every noisy example is of a clean picture.
     """
     whole = [e for e in clean if facts[e].whole]
     by_picture = {facts[e].picture: e for e in whole}
@@ -60,7 +61,7 @@ def take_pairs(
             partner = by_picture.get(picture)
         if partner is None:
             alone.append(example)
-        else:
+        elif not partner.settled_part:
             pairs.append(Pair(example, partner))
     if noisy and not alone:
         raise UserError(

@@ -184,9 +184,8 @@ class Trust(Method):
                     own = self._correction(label, images, check)
                     annotators = {origins[i][0] for i in images}
                 if pairs:
-                    own.told = read_pairs(
-                        pairs.masks(label, annotators), len(pairs), self.config.seed
-                    )
+                    masks = pairs.masks(label, annotators, check)
+                    own.told = read_pairs(masks, len(pairs), self.config.seed)
                 one = Group(label, images, own)
                 one.targets = own.begin(taught.only(images))
                 fresh.append(one)

@@ -8,7 +8,7 @@ is itself how often such pixels belong to the object. But there are few pairs, a
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,9 +65,18 @@ class Pairs:
     def __len__(self) -> int:
         return len(self._places)
 
-    def masks(self, label: int, annotators: Collection[str] | None = None) -> Iterator[PairMasks]:
-        """Give the masks of a class, pair by pair: of these annotators, or of all."""
+    def masks(
+        self,
+        label: int,
+        annotators: Collection[str] | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Iterator[PairMasks]:
+        """Give the masks of a class, pair by pair: of these annotators, or of all.
+
+        `check` is called before each and may raise.
+        """
         for index, place in enumerate(self._places):
+            check()
             annotator, picture = self._noisy.origin(index)
             if annotators is None or annotator in annotators:
                 given = self._noisy.get(index)[1].numpy()
@@ -148,7 +157,7 @@ def pooled(value: float, error: float, other: float, other_error: float) -> tupl
 
     A standard error may be infinite; of two such the first is given.
     """
-    weights = np.array([1 / error**2, 1 / other_error**2])
+    weights = 1 / np.maximum([error, other_error], 1e-6) ** 2
     if not weights.any():
         return value, error
     return float(weights @ [value, other] / weights.sum()), float(weights.sum() ** -0.5)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from torch import Tensor
 
+from napari_noisyseg.annotation.corrections import Settled
 from napari_noisyseg.annotation.dataset import DataSet, survey
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.annotation.roles import Role
+from napari_noisyseg.errors import StoppedError
 from napari_noisyseg.learning.correction import Correction
 from napari_noisyseg.learning.frames import Item
 from napari_noisyseg.learning.loop import Loop
@@ -131,6 +134,7 @@ def test_both_sources_count_by_the_inverse_of_their_variance() -> None:
     assert pooled(1.0, 0.1, 3.0, 0.2) == pytest.approx((1.4, (100 + 25) ** -0.5))
     assert pooled(1.0, math.inf, 3.0, 0.2) == pytest.approx((3.0, 0.2))
     assert pooled(1.0, math.inf, 3.0, math.inf) == (1.0, math.inf)
+    assert pooled(1.0, 0.0, 3.0, 0.2)[0] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("wrong", [dilated, eroded, triangles, list])
@@ -189,6 +193,21 @@ def test_a_group_of_annotators_is_told_by_its_own_pairs_alone() -> None:
     assert changes[1] > 0.5
 
 
+def test_a_training_can_be_stopped_at_every_pair() -> None:
+    noisy: Any = PairedFake()
+    clean: Any = TrueFake(noisy)
+    pairs = Pairs(noisy, clean, {item.example: item.example for item in noisy.items})
+    seen = []
+
+    def check() -> None:
+        seen.append(len(seen))
+        if len(seen) == 3:
+            raise StoppedError("enough")
+
+    with pytest.raises(StoppedError, match="enough"):
+        read_pairs(pairs.masks(1, None, check), len(pairs), 0)
+
+
 def dataset_of(examples: Sequence[Example]) -> DataSet:
     steps = survey(examples)
     while True:
@@ -235,6 +254,16 @@ def test_the_noisy_annotation_of_a_pair_is_part_of_what_a_run_was_trained_on() -
     two = dataset_of([*NOISY, *CLEAN, hasty("p0", 20), pair[1]])
     without = dataset_of([*NOISY, *CLEAN, pair[1]])
     assert len({one.fingerprint(), two.fingerprint(), without.fingerprint()}) == 3
+
+
+def test_an_annotation_that_was_settled_whole_is_clean_and_tells_nothing_of_how_it_erred() -> None:
+    settled = np.full((1, 20, 24), Settled.CLEAN, np.uint8)
+    done = replace(example("n9", Role.NOISY, seed=9), read_settled=lambda: settled)
+    dataset = dataset_of([*NOISY, done, *CLEAN])
+    assert len(dataset.noisy) == len(NOISY)
+    assert [e.name for e in dataset.clean if e.settled_part] == ["n9"]
+    assert not dataset.pairs
+    assert not any("pair" in text for text in dataset.notices)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
