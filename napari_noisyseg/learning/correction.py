@@ -8,8 +8,8 @@ and reshaped by the noise model: the expected outline.
 A mask that marks nothing has no outline. How many pixels such images hold is not known, so they are no
 part of the total; there is nothing to follow; and no pixel lies near it: each is judged by itself.
 
-Where some images have a clean mask beside the noisy one, both the rates and the total are read off these
-pairs as well (`pairs`).
+Where some images have a clean mask beside the noisy one, what a place in a noisy mask is worth is read
+off these pairs as well (`pairs`).
 
 Later the network that is trained takes the teachers' place, and is heard about whole objects
 (`whole_objects`), of which outlines tell nothing.
@@ -37,7 +37,7 @@ from napari_noisyseg.learning.noise_model import (
     outline_of,
     root,
 )
-from napari_noisyseg.learning.pairs import Reading, pooled
+from napari_noisyseg.learning.pairs import Reading
 from napari_noisyseg.learning.whole_objects import Contradictions, Seen, contradictions
 
 Half = NDArray[np.float16]
@@ -146,12 +146,7 @@ class Correction:
         chances = teachers.mean
         drawn = [p[a] for p, a, m in zip(chances, self.annotated, self.marked, strict=True) if m]
         found = sum(float(p.sum()) for p in drawn)
-        marked, error = float(sum(self.marked)), area_error(teachers.unseen)
-        if self.told is not None and found and marked:
-            change = math.log(found / marked)
-            change, error = pooled(change, error, self.told.change, self.told.error)
-            found = marked * math.exp(change)
-        self.total = shrunk_total(found, marked, error)
+        self.total = shrunk_total(found, float(sum(self.marked)), area_error(teachers.unseen))
         self.near, self.beyond = self._rates(chances, teachers)
         self.expected = self._with_total([2 * _logit(r) for r in self.beyond], self.total)
         self.followed = self._following(teachers)

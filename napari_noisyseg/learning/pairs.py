@@ -7,7 +7,6 @@ is itself how often such pixels belong to the object. But there are few pairs, a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,9 +18,6 @@ from napari_noisyseg.learning.noise_model import SURE, Floats, Mask, MeanChance,
 
 EQUAL = 10
 """Pictures with pairs that are heard as much as the teachers."""
-USUAL_SPREAD, ITS_WORTH = 0.2, 2
-"""How far single masks usually are off in area, relative to the mean, and how many pictures this is
-worth: two masks that happen to be right do not tell that all are."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +90,10 @@ class Reading:
         How often a pixel belongs to the class, by its place in a noisy mask.
     share
         How far the pairs are heard, beside the teachers; 0 to 1.
-    change, error
-        Logarithm of the true over the marked area, and its standard error.
     """
 
     rate: MeanChance
     share: float
-    change: float
-    error: float
 
     def mixed(self, rate: Floats, features: Floats) -> Floats:
         """Put the teachers' rate (*spatial) and that of the pairs together: the mean of the logits."""
@@ -126,38 +118,17 @@ def read_pairs(pairs: Iterable[PairMasks], count: int, seed: int) -> Reading | N
     Returns
     -------
     Reading or None
-        With n pictures whose noisy mask marks the class, ``n / (n + EQUAL)`` is the share. The change is
-        that of all masks' areas together; its standard error follows from the pictures' spread, to which
-        `USUAL_SPREAD` is added as `ITS_WORTH` pictures. None where no noisy mask marks the class.
+        With n pictures whose noisy mask marks the class, ``n / (n + EQUAL)`` is the share. None where no
+        noisy mask marks it.
     """
     sample = Sample(count, seed)
-    areas: dict[str, list[float]] = {}
+    telling = set()
     for pair in pairs:
         sample.add(outline_of(pair.marked), pair.true.astype(np.float32), pair.known, 1.0)
         if pair.marked.any():
-            true = float(np.count_nonzero(pair.true & pair.known))
-            both = areas.setdefault(pair.picture, [0.0, 0.0])
-            both[0], both[1] = both[0] + true, both[1] + float(np.count_nonzero(pair.marked))
-    if not areas:
+            telling.add(pair.picture)
+    if not telling:
         return None
     mean = sample.fit(in_band=False)
     assert mean is not None
-    number = len(areas)
-    true, marked = np.array(list(areas.values())).T
-    ratio = max(true.sum(), 1.0) / marked.sum()
-    off = (true - ratio * marked) / (ratio * marked.mean())
-    variance = (np.square(off).sum() + ITS_WORTH * USUAL_SPREAD**2) / (number - 1 + ITS_WORTH)
-    return Reading(
-        mean, number / (number + EQUAL), math.log(ratio), float(np.sqrt(variance / number))
-    )
-
-
-def pooled(value: float, error: float, other: float, other_error: float) -> tuple[float, float]:
-    """Mean of two measurements by the inverse of their variances, and its standard error.
-
-    A standard error may be infinite; of two such the first is given.
-    """
-    weights = 1 / np.maximum([error, other_error], 1e-6) ** 2
-    if not weights.any():
-        return value, error
-    return float(weights @ [value, other] / weights.sum()), float(weights.sum() ** -0.5)
+    return Reading(mean, len(telling) / (len(telling) + EQUAL))
