@@ -95,13 +95,13 @@ def test_an_experts_layer_is_clean_only_where_it_is_painted(viewer):
     expert[3:] = 0
     marked(viewer, masks(), Role.NOISY, "crowd")
     layer = marked(viewer, expert, Role.CLEAN, "expert")
-    both = ", 3 of the clean have a noisy one too"
-    plan = make_plan(viewer.layers)
-    assert plan.sentence == f"3 clean and 9 noisy slices of 'chest', 2 classes{both}"
+    said = (
+        "{} clean and {} noisy slices of 'chest', 2 classes, {} of the clean have a noisy one too"
+    )
+    assert make_plan(viewer.layers).sentence == said.format(3, 9, 3)
     write_mark(layer, Mark(Role.CLEAN, slices={7: Role.CLEAN}))
     plan = make_plan(viewer.layers)
-    both = both.replace("3", "4")
-    assert plan.sentence == f"4 clean and 8 noisy slices of 'chest', 2 classes{both}"
+    assert plan.sentence == said.format(4, 8, 4)
     assert not label_of(plan, "chest_0007", Role.CLEAN).any()
 
 
