@@ -95,13 +95,10 @@ def test_an_experts_layer_is_clean_only_where_it_is_painted(viewer):
     expert[3:] = 0
     marked(viewer, masks(), Role.NOISY, "crowd")
     layer = marked(viewer, expert, Role.CLEAN, "expert")
-    said = (
-        "{} clean and {} noisy slices of 'chest', 2 classes, {} of the clean have a noisy one too"
-    )
-    assert make_plan(viewer.layers).sentence == said.format(3, 9, 3)
+    assert make_plan(viewer.layers).sentence.endswith(", 3 of the clean have a noisy one too")
     write_mark(layer, Mark(Role.CLEAN, slices={7: Role.CLEAN}))
     plan = make_plan(viewer.layers)
-    assert plan.sentence == said.format(4, 8, 4)
+    assert (plan.counts.clean, plan.counts.noisy, plan.counts.pairs) == (4, 8, 4)
     assert not label_of(plan, "chest_0007", Role.CLEAN).any()
 
 
@@ -147,11 +144,9 @@ def test_a_slice_that_is_clean_all_over_is_a_pair_for_the_engine(viewer):
     marked(viewer, masks(), Role.NOISY, "crowd")
     marked(viewer, masks(), Role.IGNORED, "expert", slices={2: Role.CLEAN})
     plan = make_plan(viewer.layers)
-    said = "1 clean and 11 noisy slices of 'chest', 2 classes, 1 of the clean has a noisy one too"
-    assert plan.sentence == said
+    assert plan.sentence.endswith(", 2 classes, 1 of the clean has a noisy one too")
     data = surveyed(plan)
-    assert len(data.noisy) == 11
-    assert [pair.noisy.name for pair in data.pairs] == ["chest_0002"]
+    assert (len(data.noisy), len(data.pairs)) == (11, 1)
     assert sum("1 clean image also has a noisy annotation" in said for said in data.notices) == 1
 
 
