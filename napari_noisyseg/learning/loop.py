@@ -301,7 +301,9 @@ class Loop:
         shape = f"{self.card.side} px {'crops' if self.card.sampling == 'crop' else 'images'}"
         parts = [
             f"{len(dataset.noisy)} noisy and {len(self.trained_clean)} clean images",
-            counted(len(self.pairs), "pair") if self.pairs and self.teaching else "",
+            counted(len(self.pairs), "pair")
+            if self.pairs and isinstance(learner.method, Trust)
+            else "",
             f"{len(self.held_out)} clean for validation" if self.held_out else "",
             f"{dataset.classes} classes ({', '.join(map(str, dataset.kinds.values[:8]))}"
             f"{', ...' if dataset.classes > 8 else ''})",

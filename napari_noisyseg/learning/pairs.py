@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.learning.frames import Frames
@@ -98,8 +99,7 @@ class Reading:
     def mixed(self, rate: Floats, features: Floats) -> Floats:
         """Put the teachers' rate (*spatial) and that of the pairs together: the mean of the logits."""
         own = np.clip(self.rate(features), SURE, 1 - SURE)
-        odds = (1 - self.share) * np.log(rate / (1 - rate)) + self.share * np.log(own / (1 - own))
-        mean: Floats = (1 / (1 + np.exp(-odds))).astype(np.float32)
+        mean: Floats = expit((1 - self.share) * logit(rate) + self.share * logit(own))
         return mean
 
 

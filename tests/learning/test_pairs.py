@@ -11,7 +11,6 @@ import pytest
 from torch import Tensor
 
 from napari_noisyseg.annotation.corrections import Settled
-from napari_noisyseg.annotation.dataset import DataSet, survey
 from napari_noisyseg.annotation.examples import Example
 from napari_noisyseg.annotation.overlap import dice
 from napari_noisyseg.annotation.roles import Role
@@ -25,6 +24,7 @@ from napari_noisyseg.model.configuration import TrainingConfig
 
 from .drawn_teachers import dilated, eroded, teachers_of, triangles, truths
 from .test_annotators import TwoAnnotators, taught
+from .test_continuing import surveyed
 from .test_correcting import method_of
 from .test_training_data import CLEAN, NOISY, QUICK, example, run
 
@@ -172,16 +172,6 @@ def test_a_training_can_be_stopped_at_every_pair() -> None:
         read_pairs(pairs.masks(1, None, check), len(pairs), 0)
 
 
-def dataset_of(examples: Sequence[Example]) -> DataSet:
-    steps = survey(examples)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: DataSet = end.value
-            return found
-
-
 def hasty(name: str, seed: int) -> Example:
     """Of the object of which `example` has all, a part."""
     whole = example(name, Role.NOISY, seed=seed)
@@ -200,7 +190,7 @@ def doubled(count: int) -> list[Example]:
 
 
 def test_only_pairs_whose_clean_image_trains_are_heard() -> None:
-    dataset = dataset_of([*NOISY, *CLEAN, *doubled(6)])
+    dataset = surveyed([*NOISY, *CLEAN, *doubled(6)])
     assert len(dataset.pairs) == 6
     assert len(dataset.noisy) == len(NOISY)
     config = TrainingConfig(**QUICK, validation_share=0.5, validation_from=4)
@@ -214,16 +204,16 @@ def test_only_pairs_whose_clean_image_trains_are_heard() -> None:
 
 def test_the_noisy_annotation_of_a_pair_is_part_of_what_a_run_was_trained_on() -> None:
     pair = doubled(1)
-    one = dataset_of([*NOISY, *CLEAN, *pair])
-    two = dataset_of([*NOISY, *CLEAN, hasty("p0", 20), pair[1]])
-    without = dataset_of([*NOISY, *CLEAN, pair[1]])
+    one = surveyed([*NOISY, *CLEAN, *pair])
+    two = surveyed([*NOISY, *CLEAN, hasty("p0", 20), pair[1]])
+    without = surveyed([*NOISY, *CLEAN, pair[1]])
     assert len({one.fingerprint(), two.fingerprint(), without.fingerprint()}) == 3
 
 
 def test_an_annotation_that_was_settled_whole_is_clean_and_tells_nothing_of_how_it_erred() -> None:
     settled = np.full((1, 20, 24), Settled.CLEAN, np.uint8)
     done = replace(example("n9", Role.NOISY, seed=9), read_settled=lambda: settled)
-    dataset = dataset_of([*NOISY, done, *CLEAN])
+    dataset = surveyed([*NOISY, done, *CLEAN])
     assert len(dataset.noisy) == len(NOISY)
     assert [e.name for e in dataset.clean if e.settled_part] == ["n9"]
     assert not dataset.pairs
