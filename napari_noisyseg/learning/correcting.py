@@ -228,7 +228,7 @@ class Trust(Method):
         for old in self.groups:
             own = self._correction(old.label, old.images, check, old.correction)
             looked = [seen[i][old.label - 1] for i in old.images]
-            targets = own.go_on(looked, controls[old.label - 1])
+            targets = own.go_on(looked, controls[old.label - 1], late=2 * step >= self.steps)
             fresh.append(Group(old.label, old.images, own, targets))
         self._keep(fresh, step)
 
@@ -243,6 +243,8 @@ class Trust(Method):
                     "followed": group.correction.followed,
                     "total": group.correction.total,
                     "heard": group.correction.heard,
+                    "looks": group.correction.looks,
+                    "recalled": [torch.from_numpy(p) for p in group.correction.recalled],
                     "near": [torch.from_numpy(p) for p in group.correction.near],
                     "beyond": [torch.from_numpy(p) for p in group.correction.beyond],
                     "expected": [torch.from_numpy(p) for p in group.correction.expected],
@@ -261,11 +263,15 @@ class Trust(Method):
             # The masks themselves are read anew when they are corrected again.
             one = Correction((), (), self.config.seed)
             one.followed, one.total = float(each["followed"]), float(each["total"])
-            one.heard = float(each["heard"])
+            one.heard, one.looks = float(each["heard"]), each["looks"]
             shares = one.followed, one.heard
             if not (all(0 <= share <= 1 for share in shares) and 0 <= one.total < math.inf):
                 raise ValueError("no correction")
             images = each["images"]
+            if not isinstance(one.looks, int) or not 0 <= one.looks <= self.steps:
+                raise ValueError("looks that were not")
+            if one.looks:
+                one.recalled = self._checked(each["recalled"], images)
             one.near = self._checked(each["near"], images)
             one.beyond = self._checked(each["beyond"], images)
             one.expected = self._checked(each["expected"], images)
@@ -313,6 +319,7 @@ class Trust(Method):
         if old is not None:
             fresh.followed, fresh.total, fresh.heard = old.followed, old.total, old.heard
             fresh.near, fresh.beyond, fresh.expected = old.near, old.beyond, old.expected
+            fresh.looks, fresh.recalled = old.looks, old.recalled
         return fresh
 
     def _given(self, item: int) -> NDArray[np.int16]:

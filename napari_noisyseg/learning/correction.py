@@ -126,6 +126,11 @@ class Correction:
         Number of pixels that belong to the class, over all masks that mark any.
     heard
         How far the noise model is heard where a single label is judged, 0 to 1.
+    looks
+        How often the network has been looked at since the middle of its training.
+    recalled
+        What it has said since, the sigmoid of its mean logit, so that what it learns by heart in the
+        end weighs less; each (*grid), float16.
     """
 
     masks: Sequence[Mask]
@@ -140,6 +145,8 @@ class Correction:
     followed: float = 0.0
     total: float = 0.0
     heard: float = 1.0
+    looks: int = 0
+    recalled: list[Half] = field(default_factory=list)
 
     def begin(self, teachers: Teachers) -> list[Half]:
         """Correct by the teachers; returns what is to be trained on, each (*grid), 0 to 1."""
@@ -166,7 +173,9 @@ class Correction:
         every = zip(self.masks, self.annotated, strict=True)
         return [int(np.count_nonzero(mask & known)) for mask, known in every]
 
-    def go_on(self, chances: Sequence[Floats], clean: Sequence[Seen] = ()) -> list[Half]:
+    def go_on(
+        self, chances: Sequence[Floats], clean: Sequence[Seen] = (), *, late: bool = False
+    ) -> list[Half]:
         """Correct again by what the network that is trained says of all images by now.
 
         The noise model stays the teachers': the network has learned from the annotations, and would
@@ -180,6 +189,9 @@ class Correction:
         clean
             What it finds in clean images, and what is there; without any, the annotations are believed
             as before.
+        late
+            Whether the training is past its middle: then the mean of what the network has said since
+            counts.
 
         Returns
         -------
@@ -189,7 +201,20 @@ class Correction:
         every = zip(chances, self.masks, self.annotated, strict=True)
         seen = [Seen((p > 0.5) & known, mask & known) for p, mask, known in every]
         against = contradictions(seen, clean)
-        return self._conclude([np.clip(p, SURE, 1 - SURE) for p in chances], against)
+        own = [np.clip(p, SURE, 1 - SURE) for p in chances]
+        if late:
+            self._remember(own)
+            own = [p.astype(np.float32) for p in self.recalled]
+        return self._conclude(own, against)
+
+    def _remember(self, chances: Sequence[Floats]) -> None:
+        """Take what the network says by now into the mean of its logits."""
+        self.looks += 1
+        before = self.recalled or [p.astype(np.float16) for p in chances]
+        self.recalled = [
+            expit(_logit(old) + (logit(new) - _logit(old)) / self.looks).astype(np.float16)
+            for old, new in zip(before, chances, strict=True)
+        ]
 
     def _rates(
         self, chances: Sequence[Floats], teachers: Teachers

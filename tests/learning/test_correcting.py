@@ -188,15 +188,30 @@ def test_many_images_are_looked_at_less_often_so_that_looking_stays_cheap() -> N
     assert method_of(many, **settings).interval > 500
 
 
-def test_a_state_is_restored_whole() -> None:
+def test_what_the_network_says_is_remembered_from_the_middle_of_the_steps() -> None:
+    noisy = NoisyFake()
+    method = corrected(noisy, correct_every=1, noisy_batch=64, clean_batch=64)
+    looks = []
+    for step in range(1, 11):
+        method.go_on(step, lambda i: chances_of(noisy, 5)[i][None], (), lambda: None)
+        looks.append(method.groups[0].correction.looks)
+    assert looks == [0, 0, 0, 0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("late", [(), (5, 7)])
+def test_a_state_is_restored_whole(late: tuple[int, ...]) -> None:
     noisy = NoisyFake(3)
     one, other = corrected(noisy), method_of(noisy)
+    for step in late:
+        said = [np.stack([chances_of(noisy, step, c)[i] for c in (1, 2)]) for i in range(3)]
+        one.go_on(step, lambda i, said=said: said[i], (), lambda: None)
     other.restore(copy.deepcopy(one.state()))
     other.maps.restore(copy.deepcopy(one.maps.state()), "here")
     assert (other.corrected_at, len(other.groups)) == (one.corrected_at, 2)
     seen = [np.stack([chances_of(noisy, 7, c)[i] for c in (1, 2)]) for i in range(3)]
     for method in (one, other):
-        method.go_on(6, lambda i: seen[i], (), lambda: None)
+        method.go_on(8, lambda i: seen[i], (), lambda: None)
+        assert method.groups[0].correction.looks == len(late) + 1
     for i in range(3):
         assert torch.equal(one.maps.whole(i), other.maps.whole(i))
         assert torch.equal(one.posterior.target[i], other.posterior.target[i])
@@ -218,6 +233,11 @@ def test_a_damaged_state_is_refused() -> None:
         {**whole, "corrections": [{**first, "total": -1.0}]},
         {**whole, "corrections": [{**first, "followed": 2.0}]},
         {**whole, "corrections": [{**first, "heard": -1.0}]},
+        {**whole, "corrections": [{**first, "looks": -1}]},
+        {**whole, "corrections": [{**first, "looks": 11}]},
+        {**whole, "corrections": [{**first, "looks": 2}]},
+        {**whole, "corrections": [{**first, "looks": 1.0, "recalled": half}]},
+        {**whole, "corrections": [{**first, "looks": 1, "recalled": [p + 2 for p in half]}]},
         {**whole, "corrections": [{"followed": 0.5}]},
         with_rates(half[:-1]), with_rates([*half, half[0]]),
         with_rates([p.float() for p in half]), with_rates([p[:3] for p in half]),

@@ -145,6 +145,34 @@ def test_a_second_look_of_a_network_that_knows_more_brings_the_masks_nearer_stil
     assert (correction.total, correction.followed) == (total, followed)
 
 
+def test_late_in_its_training_the_mean_of_what_a_network_says_counts() -> None:
+    truth = truths(8)
+    wrong = [np.roll(m, 6, 0) for m in truth]
+    correction = correction_of(wrong)
+    correction.begin(teachers_of(truth))
+    knows, by_heart = (
+        [np.where(m, 0.8, 0.2).astype(np.float32) for m in each] for each in (truth, wrong)
+    )
+    correction.go_on(by_heart)
+    early = correction.belief
+    assert (correction.looks, correction.recalled) == (0, [])
+    correction.go_on(knows, late=True)
+    assert all(np.allclose(r, k, atol=1e-3) for r, k in zip(correction.recalled, knows, strict=True))
+    correction.go_on(knows, late=True)
+    targets = correction.go_on(by_heart, late=True)
+    assert correction.looks == 3
+    for mean, true, given in zip(correction.recalled, truth, wrong, strict=True):
+        # logits of 0.8 twice and of 0.2 once, and the other way round
+        assert np.allclose(mean[true & ~given], 4 ** (1 / 3) / (1 + 4 ** (1 / 3)), atol=2e-3)
+        assert np.allclose(mean[~true & given], 1 / (1 + 4 ** (1 / 3)), atol=2e-3)
+    assert_sound(correction, targets)
+    for late, soon, true, given in zip(correction.belief, early, truth, wrong, strict=True):
+        assert late[true & ~given].mean() > soon[true & ~given].mean() + 0.1
+    alone = correction_of(wrong)
+    alone.begin(teachers_of(truth))
+    assert mean_dice(targets, truth) > mean_dice(alone.go_on(by_heart), truth) + 0.05
+
+
 @pytest.mark.parametrize(("found", "marked"), [(150.0, 100.0), (60.0, 100.0), (101.0, 100.0)])
 def test_the_total_moves_towards_what_the_teachers_find_the_further_the_more(
     found: float, marked: float
