@@ -157,7 +157,9 @@ def test_late_in_its_training_the_mean_of_what_a_network_says_counts() -> None:
     early = correction.belief
     assert (correction.looks, correction.recalled) == (0, [])
     correction.go_on(knows, late=True)
-    assert all(np.allclose(r, k, atol=1e-3) for r, k in zip(correction.recalled, knows, strict=True))
+    assert all(
+        np.allclose(r, k, atol=1e-3) for r, k in zip(correction.recalled, knows, strict=True)
+    )
     correction.go_on(knows, late=True)
     targets = correction.go_on(by_heart, late=True)
     assert correction.looks == 3
